@@ -1,0 +1,87 @@
+// swift-tools-version: 6.3
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("InferIsolatedConformances"),
+  .enableUpcomingFeature("ImmutableWeakCaptures"),
+  .treatAllWarnings(as: .error),
+]
+
+/// A room of the house: its floor is named in `Sources/ARCHITECTURE.md`, and a test holds its imports to it.
+func room(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .target(name: name, dependencies: dependencies, exclude: documents[name] ?? [], swiftSettings: settings)
+}
+
+func suite(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+  .testTarget(
+    name: "\(name)Tests", dependencies: dependencies, resources: resources, swiftSettings: settings)
+}
+
+/// Pages that live beside the code they describe.
+let documents: [String: [String]] = [:]
+
+let package = Package(
+  name: "engram",
+  products: [.executable(name: "engram", targets: ["engram"])],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+  ],
+  targets: [
+    // Floor 0
+    .target(
+      name: "CIOUring", path: "CIOUring", cSettings: [.define("_GNU_SOURCE")],
+      linkerSettings: [.linkedLibrary("uring")]),
+    .target(name: "CBytes", cSettings: [.unsafeFlags(["-O2"])]),
+    .systemLibrary(name: "CRocksDB", providers: [.apt(["librocksdb-dev"])]),
+    room("Bytes", ["CBytes"]),
+    room("Model", ["Bytes"]),
+    room("Telemetry", []),
+    // Floor 1
+    room("EventLoop", ["Bytes", "Telemetry", "CIOUring"]),
+    room("HTTP", ["Bytes"]),
+    room("Router", ["Bytes", "Model"]),
+    // Floor 2
+    room("WAL", ["Bytes", "Model", "Telemetry", "EventLoop"]),
+    room("Storage", ["Bytes", "Model", "Telemetry", "CRocksDB"]),
+    room("Notifier", ["Bytes", "Model", "Telemetry", "HTTP", "Router"]),
+    // Floor 3
+    room("Engine", ["Bytes", "Model", "Telemetry", "EventLoop", "Router", "WAL", "Storage", "Notifier"]),
+    // Floor 4
+    room("API", ["Bytes", "Model", "Telemetry", "EventLoop", "HTTP", "Engine", "Notifier"]),
+    // Floor 5
+    room(
+      "Server",
+      [
+        "Bytes", "Model", "Telemetry", "EventLoop", "HTTP", "WAL", "Storage", "Notifier", "Engine",
+        "API", .product(name: "Logging", package: "swift-log"),
+      ]),
+    // Floor 6
+    .executableTarget(
+      name: "engram",
+      dependencies: [
+        "Server", "WAL", "EventLoop", "Model",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+      ], swiftSettings: settings),
+    // For tests only
+    room("EngramTesting", ["Bytes", "Model", "EventLoop", "WAL", "Storage", "Engine"]),
+    suite("Bytes", ["Bytes"]),
+    suite("Model", ["Model", "Bytes"]),
+    suite("Telemetry", ["Telemetry"]),
+    suite("EventLoop", ["EventLoop", "Bytes", "CIOUring"]),
+    suite("HTTP", ["HTTP", "Bytes"]),
+    suite("Router", ["Router", "Model", "Bytes"]),
+    suite("WAL", ["WAL", "Model", "Bytes", "EventLoop", "EngramTesting"]),
+    suite("Storage", ["Storage", "Model", "Bytes", "EngramTesting"]),
+    suite("Notifier", ["Notifier", "Model", "Bytes"]),
+    suite("Engine", ["Engine", "Model", "Bytes", "WAL", "Storage", "EventLoop", "EngramTesting"]),
+    suite("API", ["API", "Model", "Bytes", "HTTP"]),
+    suite("Server", ["Server", "API", "Engine", "Model", "Bytes", "EventLoop", "HTTP", "EngramTesting"]),
+    suite("Architecture", []),
+  ]
+)

@@ -1,0 +1,87 @@
+internal import Synchronization
+
+#if canImport(Glibc)
+  internal import Glibc
+#endif
+
+/// Memory aligned to 4 KiB that the log write, the recent window and the sends of subscribers share by
+/// reference count. Written by its home thread only, and only beyond what it has already published.
+public final class Slab: @unchecked Sendable {
+  public static let alignment = 4096
+
+  public let base: UnsafeMutableRawPointer
+  public let capacity: Int
+  /// Index in the ring's table of registered buffers, or -1.
+  public let registration: Int32
+  private let pool: SlabPool?
+
+  fileprivate init(base: UnsafeMutableRawPointer, capacity: Int, registration: Int32, pool: SlabPool?) {
+    self.base = base
+    self.capacity = capacity
+    self.registration = registration
+    self.pool = pool
+  }
+
+  /// A slab of its own, of at least `capacity` bytes, freed with its last reference.
+  public convenience init(capacity: Int) {
+    let rounded = (max(capacity, 1) + Slab.alignment - 1) & ~(Slab.alignment - 1)
+    self.init(base: Slab.allocate(rounded), capacity: rounded, registration: -1, pool: nil)
+  }
+
+  deinit {
+    if let pool {
+      pool.recycle(base, registration: registration)
+    } else {
+      free(base)
+    }
+  }
+
+  fileprivate static func allocate(_ bytes: Int) -> UnsafeMutableRawPointer {
+    var memory: UnsafeMutableRawPointer?
+    guard posix_memalign(&memory, alignment, bytes) == 0, let memory else {
+      fatalError("out of memory: no room for a slab of \(bytes) bytes")
+    }
+    return memory
+  }
+}
+
+/// Slabs of one size, handed out again once their last reference is gone. Any thread.
+public final class SlabPool: Sendable {
+  private struct Free: Sendable {
+    let address: UInt
+    let registration: Int32
+  }
+
+  public let slabBytes: Int
+  private let keptMax: Int
+  private let free = Mutex<[Free]>([])
+
+  /// A pool of slabs of `slabBytes` (a multiple of 4 KiB), which keeps at most `keptMax` of them for reuse.
+  public init(slabBytes: Int, keptMax: Int) {
+    precondition(slabBytes > 0 && slabBytes % Slab.alignment == 0)
+    self.slabBytes = slabBytes
+    self.keptMax = keptMax
+  }
+
+  public func take() -> Slab {
+    if let reused = free.withLock({ $0.popLast() }), let base = UnsafeMutableRawPointer(bitPattern: reused.address) {
+      return Slab(base: base, capacity: slabBytes, registration: reused.registration, pool: self)
+    }
+    return Slab(base: Slab.allocate(slabBytes), capacity: slabBytes, registration: -1, pool: self)
+  }
+
+  /// Puts memory that the caller registered with a ring into the pool: its slabs carry the index.
+  /// The memory must live as long as the process.
+  public func contribute(_ base: UnsafeMutableRawPointer, registration: Int32) {
+    free.withLock { $0.append(Free(address: UInt(bitPattern: base), registration: registration)) }
+  }
+
+  fileprivate func recycle(_ base: UnsafeMutableRawPointer, registration: Int32) {
+    let kept = free.withLock { list in
+      guard registration >= 0 || list.count < keptMax else { return false }
+      list.append(Free(address: UInt(bitPattern: base), registration: registration))
+      return true
+    }
+    if !kept { Glibc.free(base) }
+  }
+}
