@@ -44,11 +44,11 @@ let package = Package(
     // Floor 1
     room("EventLoop", ["Bytes", "Telemetry", "CIOUring"]),
     room("HTTP", ["Bytes"]),
-    room("Router", ["Bytes", "Model"]),
+    room("Router", ["Bytes"]),
     // Floor 2
     room("WAL", ["Bytes", "Model", "Telemetry", "EventLoop"]),
     room("Storage", ["Bytes", "Model", "Telemetry", "CRocksDB"]),
-    room("Notifier", ["Bytes", "Model", "Telemetry", "HTTP", "Router"]),
+    room("Notifier", ["Model"]),
     // Floor 3
     room("Engine", ["Bytes", "Model", "Telemetry", "EventLoop", "Router", "WAL", "Storage", "Notifier"]),
     // Floor 4
@@ -75,10 +75,10 @@ let package = Package(
     suite("Telemetry", ["Telemetry"]),
     suite("EventLoop", ["EventLoop", "Bytes", "CIOUring"]),
     suite("HTTP", ["HTTP", "Bytes"]),
-    suite("Router", ["Router", "Model", "Bytes"]),
+    suite("Router", ["Router", "Bytes"]),
     suite("WAL", ["WAL", "Model", "Bytes", "EventLoop", "EngramTesting"]),
     suite("Storage", ["Storage", "Model", "Bytes", "EngramTesting"]),
-    suite("Notifier", ["Notifier", "Model", "Bytes"]),
+    suite("Notifier", ["Notifier", "Model"]),
     suite("Engine", ["Engine", "Model", "Bytes", "WAL", "Storage", "EventLoop", "EngramTesting"]),
     suite("API", ["API", "Model", "Bytes", "HTTP"]),
     suite("Server", ["Server", "API", "Engine", "Model", "Bytes", "EventLoop", "HTTP", "EngramTesting"]),

@@ -1,0 +1,50 @@
+public import Model
+public import WAL
+
+/// What became of an append.
+public enum AppendOutcome {
+  /// It is durable: the unit is this record of that batch.
+  case appended(Batch, record: Int)
+  /// The same unit was appended before, under the id that the client chose, and is durable.
+  case exists(UnitID)
+  case refused(Problem)
+}
+
+/// One append on its way: made by a connection, which lends the request body to its draft until the outcome
+/// is there, and used again for the connection's next one. It is handed from the connection's loop to the
+/// home loop and back, and touched by one of them at a time: hence unchecked.
+public final class AppendRequest: @unchecked Sendable {
+  public let draft = UnitDraft()
+  /// The agent that asks: in the draft or in memory that lives as long as the request.
+  public var agent = UnsafeRawBufferPointer(start: nil, count: 0)
+  public internal(set) var outcome: AppendOutcome?
+  /// The loop whose connection waits.
+  public let loop: Int
+  /// The connection's task, which waits.
+  var continuation: UnsafeContinuation<Void, Never>?
+
+  // The home loop's notes.
+  var context: ResidentContext?
+  var isIDCleared = false
+  var storedHash: ContentHash?
+  var recordIndex = 0
+  var existing: UnitID?
+
+  public init(loop: Int) { self.loop = loop }
+
+  /// Forgets the last outcome; the draft's buffers stay.
+  public func reset() {
+    outcome = nil
+    context = nil
+    isIDCleared = false
+    storedHash = nil
+    existing = nil
+  }
+
+  /// Resumes the connection's task. On its loop's thread, once the outcome is there.
+  func resume() {
+    let waiting = continuation
+    continuation = nil
+    waiting?.resume()
+  }
+}

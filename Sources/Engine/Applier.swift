@@ -1,0 +1,183 @@
+internal import Glibc
+internal import Model
+public import Storage
+internal import Synchronization
+public import WAL
+
+/// Carries what is durable into the store, on a thread of its own. It lets batches gather, because a
+/// `WriteBatch` of a thousand units costs the store half the CPU per unit of one: nobody waits for it, since
+/// the window answers for what isn't applied yet.
+public final class Applier: @unchecked Sendable {
+  /// When to stop gathering.
+  public struct Limits: Sendable {
+    public var bytes = 1 << 20
+    public var units = 1000
+    public var nanoseconds: UInt64 = 50_000_000
+    /// How long a failing store is tried again, once a second, before the process gives up.
+    public var patienceSeconds = 30
+
+    public init() {}
+  }
+
+  private struct Queue {
+    var batches: [Batch] = []
+    var bytes = 0
+    var units = 0
+    var isStopping = false
+  }
+
+  private let store: any EventStore
+  private let limits: Limits
+  private let onFailure: @Sendable (String) -> Void
+  private let queue = Mutex(Queue())
+  /// Posted once when work arrives at an empty queue, when a full share has gathered, and at the end.
+  private let wake: UnsafeMutablePointer<sem_t>
+  private let applied: Atomic<UInt64>
+  private let persisted: Atomic<UInt64>
+  private let failures = Atomic<Int>(0)
+  private var thread = pthread_t()
+  private var isStarted = false
+
+  /// - Parameter onFailure: called on the applier's thread, once, when the store has failed for good.
+  public init(
+    store: any EventStore, limits: Limits = Limits(), onFailure: @escaping @Sendable (String) -> Void
+  ) throws(StoreError) {
+    self.store = store
+    self.limits = limits
+    self.onFailure = onFailure
+    applied = Atomic(store.appliedPosition().rawValue)
+    persisted = Atomic(try store.persistedPosition().rawValue)
+    wake = .allocate(capacity: 1)
+    sem_init(wake, 0, 0)
+  }
+
+  deinit {
+    sem_destroy(wake)
+    wake.deallocate()
+  }
+
+  /// The newest position that the store answers for. Any thread.
+  public var appliedPosition: Position { Position(applied.load(ordering: .acquiring)) }
+  /// The newest position that the store has on disk in every family. Any thread.
+  public var persistedPosition: Position { Position(persisted.load(ordering: .acquiring)) }
+  /// Attempts that failed since the last success. Any thread.
+  public var failureCount: Int { failures.load(ordering: .relaxed) }
+
+  /// Hands over the next durable batch. Home thread.
+  public func enqueue(_ batch: Batch) {
+    guard batch.count > 0 else { return }
+    let isDue = queue.withLock { queue in
+      let before = isFull(queue)
+      let wasEmpty = queue.batches.isEmpty
+      queue.batches.append(batch)
+      queue.bytes += batch.paddedBytes
+      queue.units += batch.count
+      return wasEmpty || (!before && isFull(queue))
+    }
+    if isDue { sem_post(wake) }
+  }
+
+  private func isFull(_ queue: borrowing Queue) -> Bool {
+    queue.bytes >= limits.bytes || queue.units >= limits.units
+  }
+
+  public func start() {
+    let keep = Unmanaged.passRetained(self)
+    let failed = pthread_create(&thread, nil, { argument in
+      guard let argument else { return nil }
+      let applier = Unmanaged<Applier>.fromOpaque(argument).takeRetainedValue()
+      pthread_setname_np(pthread_self(), "engram-apply")
+      applier.run()
+      return nil
+    }, keep.toOpaque())
+    precondition(failed == 0, "no thread for the applier")
+    isStarted = true
+  }
+
+  /// Applies what was handed over, makes the store write it to disk, and ends the thread.
+  public func stop() {
+    guard isStarted else { return }
+    queue.withLock { $0.isStopping = true }
+    sem_post(wake)
+    pthread_join(thread, nil)
+    isStarted = false
+  }
+
+  private func run() {
+    while true {
+      waitForWork()
+      let (batches, isStopping) = queue.withLock { queue in
+        let taken = queue.batches
+        queue.batches = []
+        queue.bytes = 0
+        queue.units = 0
+        return (taken, queue.isStopping)
+      }
+      var share = batches[...]
+      while !share.isEmpty {
+        var bytes = 0
+        var units = 0
+        let part = share.prefix { batch in
+          defer {
+            bytes += batch.paddedBytes
+            units += batch.count
+          }
+          return bytes < limits.bytes && units < limits.units
+        }
+        guard apply(part) else { return }
+        share = share.dropFirst(part.count)
+      }
+      if batches.isEmpty, isStopping { return }
+      refreshPersisted()
+    }
+  }
+
+  /// Waits for the first batch, then a little longer for a full share.
+  private func waitForWork() {
+    var until = Applier.deadline(in: 1_000_000_000)
+    sem_timedwait(wake, &until)
+    let gathers = queue.withLock { !$0.batches.isEmpty && !isFull($0) && !$0.isStopping }
+    guard gathers else { return }
+    until = Applier.deadline(in: limits.nanoseconds)
+    sem_timedwait(wake, &until)
+  }
+
+  private static func deadline(in nanoseconds: UInt64) -> timespec {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    let sum = UInt64(time.tv_nsec) + nanoseconds
+    time.tv_sec += Int(sum / 1_000_000_000)
+    time.tv_nsec = Int(sum % 1_000_000_000)
+    return time
+  }
+
+  /// False: the store has failed for good.
+  private func apply(_ batches: ArraySlice<Batch>) -> Bool {
+    guard let last = batches.last else { return true }
+    var records: [EventView] = []
+    records.reserveCapacity(batches.reduce(0) { $0 + $1.count })
+    for batch in batches {
+      for offset in 0..<batch.count { records.append(batch.record(offset)) }
+    }
+    for _ in 0...limits.patienceSeconds {
+      do {
+        try store.apply(records, upTo: last.lastPosition)
+        failures.store(0, ordering: .relaxed)
+        applied.store(last.lastPosition.rawValue, ordering: .releasing)
+        return true
+      } catch {
+        failures.add(1, ordering: .relaxed)
+        if queue.withLock({ $0.isStopping }) { return false }
+        sleep(1)
+      }
+    }
+    onFailure("the store has refused writes for \(limits.patienceSeconds) seconds")
+    return false
+  }
+
+  private func refreshPersisted() {
+    if let position = try? store.persistedPosition() {
+      persisted.store(position.rawValue, ordering: .releasing)
+    }
+  }
+}

@@ -1,0 +1,23 @@
+/// Limits at the engine's door. Each is answered by 503 with `Retry-After`, except where it says otherwise.
+public struct EngineLimits: Sendable {
+  /// Bytes of log that may be on disk before the store must have persisted them.
+  public var logBytesMax = 2 << 30
+  /// Bytes that are durable but that the store has not applied: the window holds them all in memory.
+  public var unappliedBytesMax = 512 << 20
+  /// Bytes of the recent window; more only while the store lags.
+  public var windowBytesMax = 64 << 20
+  /// Contexts in memory, beyond those in use.
+  public var residentContextsMax = 100_000
+  /// Appends that wait for the store to say what it knows of their context or id.
+  public var loadsWaitingMax = 16_384
+  /// Appends that wait for room in the open batch.
+  public var backlogMax = 16_384
+  /// One slab; a batch is at most this, or one request.
+  public var slabBytes = 4 << 20
+  /// Nanoseconds without a commit after which an empty batch bears witness to the last one.
+  public var witnessAfterNanoseconds: UInt64 = 200_000_000
+  /// Below this much free space writes are answered 507.
+  public var freeBytesMin: UInt64 = 256 << 20
+
+  public init() {}
+}

@@ -1,0 +1,53 @@
+internal import Model
+public import WAL
+
+/// What the home has counted since the start.
+public struct HomeCounters: Sendable {
+  public var units: UInt64 = 0
+  public var batches: UInt64 = 0
+  public var batchBytes: UInt64 = 0
+  public var refusals: UInt64 = 0
+}
+
+extension Home: CommitCompletion {
+  /// The log says what became of the batch in flight. Durable, then visible: only here does anyone learn of it.
+  public func commitCompleted(number: UInt64, outcome: CommitOutcome) {
+    switch outcome {
+    case .ok:
+      // Without a batch in flight it was a witness.
+      if let batch = inFlight { publish(batch) }
+    case .storageFull:
+      isWaitingForRoom = inFlight != nil
+    case .fenced:
+      fail("another owner has claimed the log")
+    case .unknown:
+      fail("a write to the log failed or fell short; what it held may or may not be on disk")
+    }
+  }
+
+  private func publish(_ batch: Batch) {
+    inFlight = nil
+    window.append(batch)
+    sequencer.published(through: batch.lastPosition)
+    unapplied.append((batch.lastPosition, batch.paddedBytes))
+    unappliedBytes += batch.paddedBytes
+    surroundings.publish(batch)
+    for request in inFlightRequests { finish(request, in: batch) }
+    inFlightRequests.removeAll(keepingCapacity: true)
+    shrinkWindow()
+    drainBacklog()
+  }
+
+  private func drainBacklog() {
+    while let request = backlog.first, sequence(request) { _ = backlog.popFirst() }
+  }
+
+  /// Ends the writer: what is in flight may or may not be on disk, so nobody is answered.
+  private func fail(_ reason: String) {
+    state = .failed
+    inFlightRequests.removeAll()
+    openRequests.removeAll()
+    backlog.removeAll()
+    surroundings.logFailed(reason)
+  }
+}

@@ -1,0 +1,74 @@
+internal import Bytes
+internal import Model
+internal import Storage
+
+/// What a look-up in the store came to.
+enum Loaded<Value: Sendable>: Sendable {
+  case found(Value)
+  case notFound
+  /// Memory alone can't tell.
+  case incomplete
+  case failed(Problem)
+}
+
+/// A context as the store has it.
+struct LoadedContext: Sendable {
+  var state: ContextState
+  var lastPosition: Position
+}
+
+extension Home {
+  /// The content hash of a stored unit. Any thread for `.disk`.
+  static func find(_ id: UnitID, in store: any EventStore, tier: ReadTier) -> Loaded<ContentHash> {
+    do throws(StoreError) {
+      switch try store.location(of: id, tier: tier) {
+      case .found(let location): return .found(location.hash)
+      case .notFound: return .notFound
+      case .incomplete: return .incomplete
+      }
+    } catch {
+      return .failed(Home.unreadable(error))
+    }
+  }
+
+  func find(_ id: UnitID, tier: ReadTier) -> Loaded<ContentHash> { Home.find(id, in: store, tier: tier) }
+
+  /// A context with everything that the sequencer decides by. Any thread for `.disk`.
+  static func load(
+    _ id: UnsafeRawBufferPointer, from store: any EventStore, tier: ReadTier
+  ) -> Loaded<LoadedContext> {
+    do throws(StoreError) {
+      switch try store.contextHead([UInt8](id), tier: tier) {
+      case .found(let stored): return decode(stored, id)
+      case .notFound: return .notFound
+      case .incomplete: return .incomplete
+      }
+    } catch {
+      return .failed(unreadable(error))
+    }
+  }
+
+  private static func decode(
+    _ stored: StoredContext, _ id: UnsafeRawBufferPointer
+  ) -> Loaded<LoadedContext> {
+    var state = ContextState(id: [UInt8](id))
+    var position = stored.head.position
+    if !stored.record.isEmpty {
+      let decoded = stored.record.withUnsafeBytes { bytes in
+        EventView(bytes).flatMap { event in ContextState(event).map { ($0, event.position) } }
+      }
+      guard let decoded else {
+        return .failed(Problem(.internalError, "the store's record of a context can't be read"))
+      }
+      state = decoded.0
+      position = max(position, decoded.1)
+    }
+    if stored.head.lastSequence > state.lastSequence { state.lastSequence = stored.head.lastSequence }
+    if stored.head.logTime > state.updatedAt { state.updatedAt = stored.head.logTime }
+    return .found(LoadedContext(state: state, lastPosition: position))
+  }
+
+  static func unreadable(_ error: StoreError) -> Problem {
+    Problem(.unavailable, "the store can't be read: \(error.message)")
+  }
+}

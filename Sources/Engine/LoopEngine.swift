@@ -1,0 +1,62 @@
+internal import Bytes
+public import EventLoop
+internal import Model
+internal import Storage
+public import WAL
+
+/// What the home tells another loop, in this order: a batch before any reply that depends on it.
+enum HomeMessage {
+  case published(Batch)
+  case completed(AppendRequest)
+  case evicted(through: Position)
+}
+
+/// Who on a loop wants to know of each published batch: the loop's live streams.
+public protocol PublicationObserver: AnyObject {
+  func published(_ batch: Batch)
+}
+
+/// The engine as one loop sees it: its index of the recent window, its way to the home of the log, and its way
+/// to the store. Everything happens on the loop's thread; functions that suspend say so by `async`.
+public final class LoopEngine {
+  public let loop: EventLoop
+  public let window: WindowIndex
+  public weak var observer: (any PublicationObserver)?
+  unowned let engine: Engine
+  let store: any EventStore
+  /// Nil on the home loop, which calls the home directly.
+  let toHome: Mailbox<AppendRequest>?
+  let fromHome: Mailbox<HomeMessage>?
+  /// Messages that found the mailbox full; touched by the home thread.
+  var overflow = Ring<HomeMessage>()
+
+  init(
+    loop: EventLoop, window: WindowIndex, engine: Engine, store: any EventStore, isHome: Bool
+  ) {
+    self.loop = loop
+    self.window = window
+    self.engine = engine
+    self.store = store
+    toHome = isHome ? nil : Mailbox(capacity: 16_384)
+    fromHome = isHome ? nil : Mailbox(capacity: 65_536)
+  }
+
+  // MARK: Writing
+
+  /// Appends the request's draft, and returns once its outcome is durable, or refused. Suspends.
+  public func append(_ request: AppendRequest) async {
+    await withUnsafeContinuation { continuation in
+      request.continuation = continuation
+      if let toHome {
+        if toHome.push(request) {
+          engine.homeLoop.wakeIfAsleep()
+        } else {
+          request.outcome = .refused(Problem(.unavailable, "too many writes wait; try again"))
+          request.resume()
+        }
+      } else {
+        engine.home.submit(request)
+      }
+    }
+  }
+}

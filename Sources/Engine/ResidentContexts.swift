@@ -1,0 +1,62 @@
+internal import Bytes
+internal import Model
+
+/// A context as the sequencer decides against it. Home thread only.
+final class ResidentContext {
+  var state: ContextState
+  /// The context's agents, for a look-up that allocates nothing.
+  var agents = ByteTable()
+  /// The newest event of this context: until the store has applied it, memory is the only place that knows.
+  var lastPosition: Position
+  /// Commands on their way that name this context.
+  var pins = 0
+
+  init(_ state: ContextState, lastPosition: Position) {
+    self.state = state
+    self.lastPosition = lastPosition
+    become(state)
+  }
+
+  /// Takes on the state after a change.
+  func become(_ changed: ContextState) {
+    state = changed
+    agents = ByteTable()
+    for agent in changed.agentIDs { _ = agent.withUnsafeBytes { agents.insert($0) } }
+  }
+}
+
+/// The contexts in memory, by id: those in use, and as many of the others as fit. One is forgotten only when
+/// nothing names it and the store has applied its last event, so that memory always beats the store.
+struct ResidentContexts {
+  private var names = ByteTable()
+  private var entries: [ResidentContext?] = []
+  private var hand = 0
+  let countMax: Int
+
+  init(countMax: Int) { self.countMax = countMax }
+
+  var count: Int { names.count }
+
+  func find(_ id: UnsafeRawBufferPointer) -> ResidentContext? {
+    names.find(id).flatMap { entries[$0] }
+  }
+
+  /// Makes a context resident. It must not be already.
+  mutating func insert(_ context: ResidentContext, applied: Position) {
+    if names.count >= countMax { forgetSome(applied: applied) }
+    let (slot, isNew) = context.state.id.withUnsafeBytes { names.insert($0) }
+    precondition(isNew, "a context is resident once")
+    while entries.count <= slot { entries.append(nil) }
+    entries[slot] = context
+  }
+
+  /// Passes over a few entries (the clock algorithm) and forgets those that may go.
+  private mutating func forgetSome(applied: Position) {
+    for _ in 0..<min(16, entries.count) {
+      hand = hand + 1 < entries.count ? hand + 1 : 0
+      guard let entry = entries[hand], entry.pins == 0, entry.lastPosition <= applied else { continue }
+      entries[hand] = nil
+      names.remove(hand)
+    }
+  }
+}

@@ -1,0 +1,138 @@
+internal import Bytes
+internal import Model
+
+/// Decides commands, one after the other, against the state that the log's events have made, and says which
+/// events follow. A value: no I/O, no clock, no randomness (a command brings `now` and random bits with it),
+/// so that the same commands give the same history, in a simulation or after a restart.
+struct Sequencer {
+  /// A command to append a unit, by an agent, to a context that is resident.
+  struct Append {
+    var context: ResidentContext
+    var agent: UnsafeRawBufferPointer
+    /// The id that the client chose.
+    var id: UnitID?
+    var hash: ContentHash
+    /// The unit that the store or the window has under that id, if any.
+    var stored: ContentHash?
+    var hasFence: Bool
+    var expectedSequence: UInt64?
+    /// Wall clock, microseconds since 1970.
+    var now: UInt64
+    var random: UInt64
+  }
+
+  enum Decision: Equatable {
+    /// The unit is appended; if the context came into being or the agent joined it, that event stands first.
+    case append(Appended)
+    /// The unit was appended before; the answer waits until `position` is durable (zero: it is).
+    case exists(UnitID, position: Position)
+    case idTaken
+    case fenceRejected
+    case unexpectedSequence(actual: Sequence)
+  }
+
+  struct Appended: Equatable {
+    var contextEvent: Position?
+    var position: Position
+    var sequence: Sequence
+    var id: UnitID
+    var logTime: LogTime
+  }
+
+  /// A unit that is sequenced and not yet published.
+  private struct Pending {
+    var position: Position
+    var id: UnitID
+    var hash: ContentHash
+  }
+
+  private(set) var tail: Position
+  private(set) var logTime: LogTime
+  var contexts: ResidentContexts
+  private var pending = Ring<Pending>(capacity: 64)
+
+  init(tail: Position, logTime: LogTime, residentContextsMax: Int) {
+    self.tail = tail
+    self.logTime = logTime
+    contexts = ResidentContexts(countMax: residentContextsMax)
+  }
+
+  /// Decides the checks in api.md's order: id, fence, expected sequence. (Keys precede them.)
+  mutating func decide(_ command: Append) -> Decision {
+    if let id = command.id {
+      if let earlier = pendingUnit(id) {
+        return earlier.hash == command.hash ? .exists(id, position: earlier.position) : .idTaken
+      }
+      if let stored = command.stored {
+        return stored == command.hash ? .exists(id, position: .zero) : .idTaken
+      }
+    }
+    // A fence names a lock that is held now; nothing in this history grants one.
+    if command.hasFence { return .fenceRejected }
+    let sequence = command.context.state.lastSequence.next
+    if let expected = command.expectedSequence, expected != sequence.rawValue {
+      return .unexpectedSequence(actual: sequence)
+    }
+    return .append(append(command, sequence))
+  }
+
+  private mutating func append(_ command: Append, _ sequence: Sequence) -> Appended {
+    // Strictly increasing, so that the ids made from it sort in log order.
+    logTime = LogTime(microseconds: max(logTime.microseconds + 1, command.now))
+    var contextEvent: Position?
+    let isNew = command.context.state.revision == 0
+    let joins =
+      command.context.agents.find(command.agent) == nil
+      && command.context.state.agentIDs.count < Limits.contextAgentsMax
+    if isNew || joins {
+      tail = tail.next
+      contextEvent = tail
+      join(command.context, joins ? command.agent : nil)
+    }
+    tail = tail.next
+    let id = command.id ?? UnitID.make(logTime: logTime, random: command.random)
+    command.context.state.lastSequence = sequence
+    command.context.state.updatedAt = logTime
+    command.context.lastPosition = tail
+    pending.append(Pending(position: tail, id: id, hash: command.hash))
+    return Appended(contextEvent: contextEvent, position: tail, sequence: sequence, id: id, logTime: logTime)
+  }
+
+  private func join(_ context: ResidentContext, _ agent: UnsafeRawBufferPointer?) {
+    if context.state.revision == 0 { context.state.createdAt = logTime }
+    context.state.revision += 1
+    context.state.updatedAt = logTime
+    guard let agent else { return }
+    context.state.agentIDs.append([UInt8](agent))
+    _ = context.agents.insert(agent)
+  }
+
+  private func pendingUnit(_ id: UnitID) -> Pending? {
+    for offset in 0..<pending.count where pending[offset].id == id { return pending[offset] }
+    return nil
+  }
+
+  /// Everything up to `position` is published: the window knows those units now.
+  mutating func published(through position: Position) {
+    while let first = pending.first, first.position <= position { _ = pending.popFirst() }
+  }
+
+  /// Takes in an event that the log already holds, of a context that is resident.
+  mutating func replay(_ event: EventView, in context: ResidentContext) {
+    if event.position > tail { tail = event.position }
+    if event.logTime > logTime { logTime = event.logTime }
+    guard event.position > context.lastPosition else { return }
+    context.lastPosition = event.position
+    switch event.kind {
+    case .unit:
+      guard let unit = event.unit else { return }
+      context.state.lastSequence = unit.sequence
+      context.state.updatedAt = event.logTime
+    case .context:
+      guard let state = ContextState(event) else { return }
+      context.become(state)
+    case nil:
+      return
+    }
+  }
+}

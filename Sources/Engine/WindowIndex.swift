@@ -1,0 +1,167 @@
+internal import Bytes
+public import Model
+public import WAL
+
+/// One loop's index of the recent window: the last published batches, found by unit id, by context and
+/// sequence, and by position. The batches are shared by all loops; the index is this loop's own, so that
+/// reading takes no lock. Lives on its loop's thread; a record that it names stays in memory until `evict`.
+public final class WindowIndex {
+  /// The window's units of one context, in sequence order and without gaps.
+  private struct Track {
+    var firstSequence: UInt64 = 0
+    var records = Ring<UInt>()
+  }
+
+  private var batches = Ring<Batch>(capacity: 64)
+  private var ids = IDTable(capacity: 1024)
+  private var names = ByteTable()
+  private var tracks: [Track] = []
+  /// Bytes of log that the window holds.
+  public private(set) var bytes = 0
+  /// The newest published position; all of history up to here may be shown.
+  public private(set) var head: Position
+
+  /// An empty window behind `head`: what is at or below it is the store's to answer.
+  public init(head: Position) { self.head = head }
+
+  /// The lowest position in the window; above `head` when the window is empty.
+  public var lowest: Position { batches.first?.firstPosition ?? head.next }
+  public var oldest: Batch? { batches.first }
+  public var batchCount: Int { batches.count }
+
+  /// Adds the next published batch.
+  public func append(_ batch: Batch) {
+    guard batch.count > 0 else { return }
+    precondition(batch.firstPosition > head, "batches are published in order")
+    batches.append(batch)
+    bytes += batch.paddedBytes
+    for offset in 0..<batch.count {
+      let record = batch.record(offset)
+      guard let unit = record.unit, let context = record.contextID, let base = record.bytes.baseAddress else {
+        continue
+      }
+      let address = UInt(bitPattern: base)
+      ids.set(high: unit.id.high, low: unit.id.low, value: UInt64(address))
+      let (slot, isNew) = names.insert(context)
+      if slot == tracks.count { tracks.append(Track()) }
+      if isNew { tracks[slot] = Track(firstSequence: unit.sequence.rawValue) }
+      tracks[slot].records.append(address)
+    }
+    head = batch.lastPosition
+  }
+
+  /// Forgets the oldest batch.
+  public func evictOldest() {
+    guard let batch = batches.popFirst() else { return }
+    bytes -= batch.paddedBytes
+    for offset in 0..<batch.count {
+      let record = batch.record(offset)
+      guard let unit = record.unit, let context = record.contextID, let base = record.bytes.baseAddress else {
+        continue
+      }
+      ids.remove(high: unit.id.high, low: unit.id.low, value: UInt64(UInt(bitPattern: base)))
+      guard let slot = names.find(context) else { continue }
+      _ = tracks[slot].records.popFirst()
+      tracks[slot].firstSequence += 1
+      if tracks[slot].records.isEmpty {
+        names.remove(slot)
+        tracks[slot] = Track()
+      }
+    }
+  }
+
+  public func unit(_ id: UnitID) -> EventView? {
+    guard let address = ids.find(high: id.high, low: id.low) else { return nil }
+    return WindowIndex.view(UInt(address))
+  }
+
+  /// The window's sequences of a context, if it has any.
+  public func sequences(of context: UnsafeRawBufferPointer) -> ClosedRange<UInt64>? {
+    guard let slot = names.find(context) else { return nil }
+    let track = tracks[slot]
+    return track.firstSequence...track.firstSequence + UInt64(track.records.count) - 1
+  }
+
+  /// Calls `body` with the context's units of `range` that are in the window, in order (or from the newest),
+  /// until it returns false.
+  public func units(
+    in context: UnsafeRawBufferPointer, _ range: ClosedRange<UInt64>, reverse: Bool,
+    _ body: (EventView) -> Bool
+  ) {
+    guard let slot = names.find(context) else { return }
+    let track = tracks[slot]
+    let first = max(range.lowerBound, track.firstSequence)
+    let end = min(range.upperBound, track.firstSequence + UInt64(track.records.count) - 1)
+    guard first <= end else { return }
+    for step in 0...(end - first) {
+      let sequence = reverse ? end - step : first + step
+      guard let view = WindowIndex.view(track.records[Int(sequence - track.firstSequence)]), body(view) else {
+        return
+      }
+    }
+  }
+
+  /// The first unit of a context in the window behind `position`, as an offset from the context's first.
+  private func firstOffset(_ track: Track, after position: Position) -> Int {
+    var low = 0
+    var high = track.records.count
+    while low < high {
+      let middle = (low + high) / 2
+      if let view = WindowIndex.view(track.records[middle]), view.position > position {
+        high = middle
+      } else {
+        low = middle + 1
+      }
+    }
+    return low
+  }
+
+  /// Calls `body` with the units behind `position`, in log order, until it returns false: those of all
+  /// contexts (`nil`), or of the named ones, which are merged.
+  public func units(
+    after position: Position, contexts: [[UInt8]]?, _ body: (EventView) -> Bool
+  ) {
+    guard let contexts else { return allUnits(after: position, body) }
+    var cursors: [(slot: Int, offset: Int)] = []
+    for name in contexts {
+      guard let slot = name.withUnsafeBytes({ names.find($0) }) else { continue }
+      let offset = firstOffset(tracks[slot], after: position)
+      if offset < tracks[slot].records.count { cursors.append((slot, offset)) }
+    }
+    while !cursors.isEmpty {
+      var best = 0
+      var bestView: EventView?
+      for (place, cursor) in cursors.enumerated() {
+        guard let view = WindowIndex.view(tracks[cursor.slot].records[cursor.offset]) else { continue }
+        if let found = bestView, found.position < view.position { continue }
+        best = place
+        bestView = view
+      }
+      guard let bestView, body(bestView) else { return }
+      cursors[best].offset += 1
+      if cursors[best].offset == tracks[cursors[best].slot].records.count { cursors.remove(at: best) }
+    }
+  }
+
+  private func allUnits(after position: Position, _ body: (EventView) -> Bool) {
+    var low = 0
+    var high = batches.count
+    while low < high {
+      let middle = (low + high) / 2
+      if batches[middle].lastPosition > position { high = middle } else { low = middle + 1 }
+    }
+    while low < batches.count {
+      let batch = batches[low]
+      for offset in 0..<batch.count {
+        let record = batch.record(offset)
+        guard record.position > position, record.kind == .unit else { continue }
+        if !body(record) { return }
+      }
+      low += 1
+    }
+  }
+
+  private static func view(_ address: UInt) -> EventView? {
+    UnsafeRawPointer(bitPattern: address).map { EventView(trusted: $0) }
+  }
+}
