@@ -43,7 +43,7 @@ let package = Package(
     room("Telemetry", []),
     // Floor 1
     room("EventLoop", ["Bytes", "Telemetry", "CIOUring"]),
-    room("HTTP", ["Bytes"]),
+    room("HTTP", ["Bytes", "CBytes"]),
     room("Router", ["Bytes"]),
     // Floor 2
     room("WAL", ["Bytes", "Model", "Telemetry", "EventLoop"]),
