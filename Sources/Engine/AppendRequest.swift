@@ -15,8 +15,6 @@ public enum AppendOutcome {
 /// home loop and back, and touched by one of them at a time: hence unchecked.
 public final class AppendRequest: @unchecked Sendable {
   public let draft = UnitDraft()
-  /// The agent that asks: in the draft or in memory that lives as long as the request.
-  public var agent = UnsafeRawBufferPointer(start: nil, count: 0)
   public internal(set) var outcome: AppendOutcome?
   /// The loop whose connection waits.
   public let loop: Int

@@ -51,20 +51,19 @@ extension Home {
   private static func decode(
     _ stored: StoredContext, _ id: UnsafeRawBufferPointer
   ) -> Loaded<LoadedContext> {
-    var state = ContextState(id: [UInt8](id))
+    var state = ResidentContext(new: id).state
     var position = stored.head.position
     if !stored.record.isEmpty {
       let decoded = stored.record.withUnsafeBytes { bytes in
         EventView(bytes).flatMap { event in ContextState(event).map { ($0, event.position) } }
       }
       guard let decoded else {
-        return .failed(Problem(.internalError, "the store's record of a context can't be read"))
+        return .failed(Problem(.internal, "the store's record of a context can't be read"))
       }
       state = decoded.0
       position = max(position, decoded.1)
     }
     if stored.head.lastSequence > state.lastSequence { state.lastSequence = stored.head.lastSequence }
-    if stored.head.logTime > state.updatedAt { state.updatedAt = stored.head.logTime }
     return .found(LoadedContext(state: state, lastPosition: position))
   }
 

@@ -173,7 +173,7 @@ public final class Home {
       request.context = context
       return true
     case .notFound:
-      let context = ResidentContext(ContextState(id: [UInt8](id)), lastPosition: .zero)
+      let context = ResidentContext(new: id)
       sequencer.contexts.insert(context, applied: applied)
       request.context = context
       return true
@@ -217,7 +217,7 @@ public final class Home {
       return
     }
     if id.withUnsafeBytes({ sequencer.contexts.find($0) }) == nil {
-      var context = ResidentContext(ContextState(id: id), lastPosition: .zero)
+      var context = id.withUnsafeBytes { ResidentContext(new: $0) }
       if case .found(let found) = loaded {
         context = ResidentContext(found.state, lastPosition: found.lastPosition)
       }
@@ -232,8 +232,10 @@ public final class Home {
   private func sequence(_ request: AppendRequest) -> Bool {
     guard let context = request.context else { return true }
     let draft = request.draft
-    let unitBytes = UnitEncoder.bytesMax(for: draft, agent: request.agent)
-    let contextBytes = ContextEncoder.bytesMax(for: context.state, joining: request.agent)
+    guard let agent = draft.agentID else { return true }
+    let change = sequencer.change(of: context, by: agent)
+    let unitBytes = UnitEncoder.bytesMax(for: draft)
+    let contextBytes = change == .none ? 0 : contextRecordBytesMax(context, agent)
     guard let memory = reserve(unitBytes + contextBytes + 8) else {
       if builder.isEmpty {
         context.pins -= 1
@@ -245,12 +247,13 @@ public final class Home {
     context.pins -= 1
     let decision = sequencer.decide(
       Sequencer.Append(
-        context: context, agent: request.agent, id: draft.id, hash: draft.contentHash,
-        stored: request.storedHash, hasFence: draft.fence != nil, expectedSequence: draft.expectedSequence,
-        now: surroundings.wallClock, random: surroundings.randomBits()))
+        context: context, agent: agent, change: change, id: draft.id, hash: draft.contentHash,
+        stored: request.storedHash, hasFence: draft.fence != nil,
+        expectedSequence: draft.expectedSequence?.rawValue, now: surroundings.wallClock,
+        random: surroundings.randomBits()))
     switch decision {
     case .append(let appended):
-      encode(request, context, appended, into: memory, contextBytes, unitBytes)
+      encode(request, context, agent, appended, into: memory, contextBytes, unitBytes)
     case .exists(let id, let position):
       request.existing = id
       wait(request, for: position)
@@ -267,22 +270,31 @@ public final class Home {
     return true
   }
 
+  /// Room for the context's record once the agent is listed in it: at worst six bytes for each of its own.
+  private func contextRecordBytesMax(_ context: ResidentContext, _ agent: UnsafeRawBufferPointer) -> Int {
+    ContextEncoder.bytesMax(context.state, agent: agent) + 6 * agent.count + 3
+  }
+
   private func encode(
-    _ request: AppendRequest, _ context: ResidentContext, _ appended: Sequencer.Appended,
-    into memory: UnsafeMutableRawPointer, _ contextBytes: Int, _ unitBytes: Int
+    _ request: AppendRequest, _ context: ResidentContext, _ agent: UnsafeRawBufferPointer,
+    _ appended: Sequencer.Appended, into memory: UnsafeMutableRawPointer, _ contextBytes: Int,
+    _ unitBytes: Int
   ) {
     var cursor = memory
     if let position = appended.contextEvent {
       cursor = builder.commit(
         ContextEncoder.encode(
-          context.state, agent: request.agent, position: position, logTime: appended.logTime, into: cursor,
-          capacity: contextBytes))
+          context.state, agent: agent, position: position, logTime: appended.logTime, requestRemainder: 1,
+          into: cursor, capacity: contextBytes))
     }
     request.recordIndex = builder.count
     builder.commit(
       UnitEncoder.encode(
-        request.draft, id: appended.id, sequence: appended.sequence, position: appended.position,
-        logTime: appended.logTime, agent: request.agent, into: cursor, capacity: unitBytes))
+        request.draft,
+        UnitFacts(
+          id: appended.id, sequence: appended.sequence, position: appended.position,
+          logTime: appended.logTime),
+        into: cursor, capacity: unitBytes))
     openRequests.append(request)
     counters.units += 1
   }

@@ -4,8 +4,6 @@ internal import Model
 /// A context as the sequencer decides against it. Home thread only.
 final class ResidentContext {
   var state: ContextState
-  /// The context's agents, for a look-up that allocates nothing.
-  var agents = ByteTable()
   /// The newest event of this context: until the store has applied it, memory is the only place that knows.
   var lastPosition: Position
   /// Commands on their way that name this context.
@@ -14,14 +12,13 @@ final class ResidentContext {
   init(_ state: ContextState, lastPosition: Position) {
     self.state = state
     self.lastPosition = lastPosition
-    become(state)
   }
 
-  /// Takes on the state after a change.
-  func become(_ changed: ContextState) {
-    state = changed
-    agents = ByteTable()
-    for agent in changed.agentIDs { _ = agent.withUnsafeBytes { agents.insert($0) } }
+  /// A context that nothing is known of: its first event makes it revision 1.
+  convenience init(new id: UnsafeRawBufferPointer) {
+    var state = ContextState(id: id, createdAt: LogTime(microseconds: 0))
+    state.revision = 0
+    self.init(state, lastPosition: .zero)
   }
 }
 

@@ -9,6 +9,8 @@ struct Sequencer {
   struct Append {
     var context: ResidentContext
     var agent: UnsafeRawBufferPointer
+    /// What `change` says of context and agent.
+    var change: ContextChange
     /// The id that the client chose.
     var id: UnitID?
     var hash: ContentHash
@@ -20,6 +22,9 @@ struct Sequencer {
     var now: UInt64
     var random: UInt64
   }
+
+  /// What a unit by this agent does to its context besides growing it.
+  enum ContextChange { case none, joins, creates }
 
   enum Decision: Equatable {
     /// The unit is appended; if the context came into being or the agent joined it, that event stands first.
@@ -49,12 +54,19 @@ struct Sequencer {
   private(set) var tail: Position
   private(set) var logTime: LogTime
   var contexts: ResidentContexts
+  private var ids = UnitIDMaker()
   private var pending = Ring<Pending>(capacity: 64)
 
   init(tail: Position, logTime: LogTime, residentContextsMax: Int) {
     self.tail = tail
     self.logTime = logTime
     contexts = ResidentContexts(countMax: residentContextsMax)
+  }
+
+  func change(of context: ResidentContext, by agent: UnsafeRawBufferPointer) -> ContextChange {
+    if context.state.revision == 0 { return .creates }
+    if context.state.agents.count >= Limits.contextAgentsMax { return .none }
+    return context.state.agentIndex(agent) == nil ? .joins : .none
   }
 
   /// Decides the checks in api.md's order: id, fence, expected sequence. (Keys precede them.)
@@ -77,34 +89,26 @@ struct Sequencer {
   }
 
   private mutating func append(_ command: Append, _ sequence: Sequence) -> Appended {
-    // Strictly increasing, so that the ids made from it sort in log order.
-    logTime = LogTime(microseconds: max(logTime.microseconds + 1, command.now))
+    logTime = max(logTime, LogTime(microseconds: command.now))
     var contextEvent: Position?
-    let isNew = command.context.state.revision == 0
-    let joins =
-      command.context.agents.find(command.agent) == nil
-      && command.context.state.agentIDs.count < Limits.contextAgentsMax
-    if isNew || joins {
+    if command.change != .none {
       tail = tail.next
       contextEvent = tail
-      join(command.context, joins ? command.agent : nil)
+      join(command.context, command.agent)
     }
     tail = tail.next
-    let id = command.id ?? UnitID.make(logTime: logTime, random: command.random)
+    let id = command.id ?? ids.make(logTime: logTime, random: command.random)
     command.context.state.lastSequence = sequence
-    command.context.state.updatedAt = logTime
     command.context.lastPosition = tail
     pending.append(Pending(position: tail, id: id, hash: command.hash))
     return Appended(contextEvent: contextEvent, position: tail, sequence: sequence, id: id, logTime: logTime)
   }
 
-  private func join(_ context: ResidentContext, _ agent: UnsafeRawBufferPointer?) {
+  private func join(_ context: ResidentContext, _ agent: UnsafeRawBufferPointer) {
     if context.state.revision == 0 { context.state.createdAt = logTime }
     context.state.revision += 1
     context.state.updatedAt = logTime
-    guard let agent else { return }
-    context.state.agentIDs.append([UInt8](agent))
-    _ = context.agents.insert(agent)
+    _ = context.state.addAgent(agent)
   }
 
   private func pendingUnit(_ id: UnitID) -> Pending? {
@@ -121,16 +125,16 @@ struct Sequencer {
   mutating func replay(_ event: EventView, in context: ResidentContext) {
     if event.position > tail { tail = event.position }
     if event.logTime > logTime { logTime = event.logTime }
+    if let unit = event.unit { ids.observe(unit.id, logTime: event.logTime) }
     guard event.position > context.lastPosition else { return }
     context.lastPosition = event.position
     switch event.kind {
     case .unit:
       guard let unit = event.unit else { return }
       context.state.lastSequence = unit.sequence
-      context.state.updatedAt = event.logTime
     case .context:
       guard let state = ContextState(event) else { return }
-      context.become(state)
+      context.state = state
     case nil:
       return
     }

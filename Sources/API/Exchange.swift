@@ -1,0 +1,87 @@
+public import Bytes
+public import Engine
+public import EventLoop
+public import HTTP
+internal import Model
+
+/// One request and its answer: what a connection lends to the handler. A connection has one and uses it again.
+/// Loop thread.
+public final class Exchange {
+  public let socket: Socket
+  public var head = RequestHead()
+  /// The memory that the runs of `head` count from. It and `body` stay where they are until the handler is done.
+  public var headBytes = UnsafeRawBufferPointer(start: nil, count: 0)
+  public var body = UnsafeRawBufferPointer(start: nil, count: 0)
+  /// Whether the connection lives on after this answer; a handler may clear it.
+  public var keeps = true
+  /// When the request was complete: CLOCK_MONOTONIC, nanoseconds.
+  public var startedAt: UInt64 = 0
+  /// The status that was answered; 0 before.
+  public internal(set) var status: UInt16 = 0
+  unowned let services: LoopServices
+  private var requestIDBytes = [UInt8](repeating: 0, count: Limits.requestIDBytesMax)
+  private var requestIDCount = 0
+  private var append: AppendRequest?
+
+  public init(socket: Socket, services: LoopServices) {
+    self.socket = socket
+    self.services = services
+  }
+
+  /// The connection's append, made when it is first needed.
+  var appendRequest: AppendRequest {
+    if let append { return append }
+    let made = AppendRequest(loop: services.engine.loop.index)
+    append = made
+    return made
+  }
+
+  /// Prepares for the request whose head is parsed.
+  public func begin() {
+    status = 0
+    requestIDCount = 0
+  }
+
+  func bytes(_ run: ByteRun) -> UnsafeRawBufferPointer { run.bytes(in: headBytes) }
+
+  /// The value of a field that may stand once.
+  func field(_ field: KnownField) throws(Problem) -> UnsafeRawBufferPointer? {
+    do throws(HTTPError) {
+      return try head.single(field).map { bytes($0) }
+    } catch {
+      throw Problem(.invalidRequest, "\(field.name) stands more than once")
+    }
+  }
+
+  /// The caller's request id if it is well-formed, else one of the server's.
+  func withRequestID<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+    if requestIDCount == 0 {
+      let own = head[.xRequestID].map { bytes($0) }
+      requestIDCount = requestIDBytes.withUnsafeMutableBytes { to in
+        if let own, !own.isEmpty, own.count <= to.count, own.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) {
+          to.copyMemory(from: own)
+          return own.count
+        }
+        return services.requestIDs.write(to)
+      }
+    }
+    return requestIDBytes.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[..<requestIDCount])) }
+  }
+}
+
+/// Request ids of one loop: 16 hexadecimal digits, counted up from a random start.
+struct RequestIDs {
+  private var next = UInt64.random(in: .min ... .max)
+
+  mutating func write(_ to: UnsafeMutableRawBufferPointer) -> Int {
+    // Multiplying by an odd number is a bijection, so that neighbours look different and none repeats.
+    var rest = next &* 0x9e37_79b9_7f4a_7c15
+    next &+= 1
+    for place in 0..<16 {
+      let digit = UInt8(truncatingIfNeeded: rest >> 60)
+      to[place] = digit < 10 ? 0x30 + digit : 0x57 + digit
+      rest <<= 4
+    }
+    return 16
+  }
+}
