@@ -9,3 +9,4 @@ uint32_t engram_crc32c(uint32_t crc, const void *bytes, size_t length);
 uint32_t engram_crc32c_copy(uint32_t crc, void *destination, const void *source, size_t length);
 
 #include "ByteScan.h"
+#include "CBytesText.h"

@@ -1,0 +1,82 @@
+internal import Bytes
+
+/// Every limit of the server that a client can meet: number, unit, the reason, and the answer at the limit.
+/// The page for users says the same.
+public enum Limits {
+  // MARK: Requests
+
+  /// Bytes of a request's line and fields. One receive buffer holds an honest one. Answer: 431 `head_too_large`.
+  public static let headBytesMax = 16 << 10
+  /// Fields of a request. Bounds the work per head. Answer: 431 `head_too_large`.
+  public static let headFieldsMax = 100
+  /// Bytes of a request's body. It is gathered in memory. Answer: 413 `payload_too_large`.
+  public static let bodyBytesMax = 16 << 20
+  /// Containers within one another. Bounds recursion. Answer: 400 `invalid_request`.
+  public static let jsonDepthMax = JSONScanner.depthMax
+  /// Magnitude of an integer: beyond it a client that computes in doubles loses digits (RFC 7493, section 2.2).
+  /// Answer: 400 `invalid_request`.
+  public static let integerMax = UInt64(JSONScanner.integerMax)
+  /// Members in values that are ignored, per body: their names must be told apart. Answer: 400 `invalid_request`.
+  public static let ignoredMembersMax = JSONKeys.membersMax
+  /// Bytes of an `Idempotency-Key`: it is kept for 24 h. Answer: 400 `invalid_request`.
+  public static let idempotencyKeyBytesMax = 128
+  /// How long a stored success is answered again, in microseconds of log time. After it: a new request.
+  public static let idempotencyMicroseconds: UInt64 = 24 * 3_600 * 1_000_000
+  /// Bytes of a caller's `X-Request-ID`. Answer: none, the server makes one.
+  public static let requestIDBytesMax = 128
+
+  // MARK: Units
+
+  /// Bytes of a context's or an agent's id, from 1: they stand in every record and key. Answer: 400.
+  public static let identifierBytesMax = 256
+  /// Bytes of a payload, decoded: a record must fit a segment of the log with room to spare.
+  /// Answer: 413 `payload_too_large`.
+  public static let payloadBytesMax = 8 << 20
+  /// Pairs of one `metadata`: it is for filters, not for content. Answer: 400 `invalid_request`.
+  public static let metadataPairsMax = 64
+  /// Bytes of a metadata key, decoded. It is part of a query's URL. Answer: 400 `invalid_request`.
+  public static let metadataKeyBytesMax = 128
+  /// Bytes of a metadata value, decoded. Answer: 400 `invalid_request`.
+  public static let metadataValueBytesMax = 4 << 10
+  /// Relationships of one unit: each costs the store two entries. Answer: 400 `invalid_request`.
+  public static let relationshipsMax = 256
+  /// Units of one batch: it is decided in one turn of the loop. Answer: 400 `invalid_request`.
+  public static let batchUnitsMax = 1000
+
+  // MARK: Contexts
+
+  /// Agents that a context lists: the whole list is in each of its events. Later ones post unlisted.
+  public static let contextAgentsMax = 4096
+  /// Units that a context pins. Answer: 400 `invalid_request`.
+  public static let contextPinsMax = 256
+  /// Bytes of a context's display name. Answer: 400 `invalid_request`.
+  public static let displayNameBytesMax = 1024
+
+  // MARK: Locks
+
+  /// Bytes of a canonical lock path: it is a key of the store. Answer: 400 `invalid_request`.
+  public static let resourcePathBytesMax = 1024
+
+  // MARK: Queries
+
+  /// Units or contexts of one page. Answer: 400 `invalid_request`.
+  public static let pageMax = 1000
+  /// Units or contexts of one page, where the query doesn't say.
+  public static let pageDefault = 100
+  /// Steps of a walk along relationships. Answer: 400 `invalid_request`.
+  public static let graphDepthMax = 10
+
+  // MARK: Streams
+
+  /// Bytes queued for one subscriber before it is switched to catching up.
+  public static let outboxBytesMax = 1 << 20
+
+  // MARK: Overload
+
+  /// Bytes of log between the recent window's start and its end, on disk. Answer: 503 `unavailable`.
+  public static let logBytesMax = 2 << 30
+  /// Bytes that are durable but not yet applied: they are held in memory. Answer: 503 `unavailable`.
+  public static let unappliedBytesMax = 512 << 20
+  /// Bytes of bodies being gathered, all connections together. Answer: 503 `unavailable`.
+  public static let inflightBodyBytesMax = 256 << 20
+}

@@ -1,0 +1,129 @@
+public import Bytes
+
+/// An error as a client is told it (RFC 9457). Made on the way out of a failed request only, so it may allocate.
+public struct Problem: Error, Hashable, Sendable {
+  /// A field at fault: `pointer` is a JSON pointer (RFC 6901) into the request's body.
+  public struct Field: Hashable, Sendable {
+    public var pointer: String
+    public var detail: String
+    public init(pointer: String, detail: String) {
+      self.pointer = pointer
+      self.detail = detail
+    }
+  }
+
+  /// `Content-Type` of the body.
+  public static let mediaType: StaticString = "application/problem+json"
+  /// What stands before the code in the `type` member: a name, not an address to fetch.
+  public static let typePrefix: StaticString = "urn:engram:problem:"
+
+  public var code: ErrorCode
+  public var detail: String
+  public var errors: [Field]
+
+  public init(_ code: ErrorCode, _ detail: String, errors: [Field] = []) {
+    self.code = code
+    self.detail = detail
+    self.errors = errors
+  }
+
+  /// A problem with one field.
+  public init(_ code: ErrorCode = .invalidRequest, at pointer: String, _ detail: String) {
+    self.init(code, "\(pointer) \(detail)", errors: [Field(pointer: pointer, detail: detail)])
+  }
+
+  /// A body that isn't acceptable JSON.
+  public init(_ error: JSONError) {
+    self.init(.invalidRequest, "The body is not valid JSON: \(error.detail)")
+  }
+
+  public var status: Int { code.status }
+
+  /// The body, one line. `requestID`: valid UTF-8.
+  public func json(requestID: UnsafeRawBufferPointer) -> [UInt8] {
+    [UInt8](unsafeUninitializedCapacity: bytesMax(requestID: requestID)) { memory, count in
+      guard let base = memory.baseAddress else { return }
+      var out = ByteWriter(base, capacity: memory.count)
+      write(to: &out, requestID: requestID)
+      count = out.count
+    }
+  }
+
+  /// Room that `write` needs at most, in bytes.
+  public func bytesMax(requestID: UnsafeRawBufferPointer) -> Int {
+    // A byte of text becomes six at worst. 512 hold every name, title and bracket.
+    errors.reduce(512 + 6 * (detail.utf8.count + requestID.count)) {
+      $0 + 64 + 6 * ($1.pointer.utf8.count + $1.detail.utf8.count)
+    }
+  }
+
+  /// Writes the body, one line. Requires `bytesMax` bytes of room.
+  public func write(to out: inout ByteWriter, requestID: UnsafeRawBufferPointer) {
+    out.run("{\"type\":\"")
+    out.run(Self.typePrefix)
+    out.run(code.name)
+    out.run("\",\"title\":\"")
+    out.run(code.title)
+    out.run("\",\"status\":")
+    out.decimal(UInt64(code.status))
+    out.run(",\"detail\":")
+    out.quoted(detail)
+    out.run(",\"code\":\"")
+    out.run(code.name)
+    out.run("\",\"request_id\":")
+    JSONText.writeQuoted(requestID, to: &out)
+    if !errors.isEmpty {
+      out.run(",\"errors\":[")
+      for (n, field) in errors.enumerated() {
+        out.run(n == 0 ? "{\"pointer\":" : ",{\"pointer\":")
+        out.quoted(field.pointer)
+        out.run(",\"detail\":")
+        out.quoted(field.detail)
+        out.run("}")
+      }
+      out.run("]")
+    }
+    out.run("}")
+  }
+}
+
+extension ByteWriter {
+  /// Writes a string token for `text`.
+  mutating func quoted(_ text: String) {
+    var text = text
+    text.withUTF8 { JSONText.writeQuoted(UnsafeRawBufferPointer($0), to: &self) }
+  }
+
+  /// Writes a number in decimal: at most 20 bytes.
+  @inline(__always)
+  mutating func decimal(_ value: UInt64) {
+    run(Decimal(value))
+  }
+
+  @inline(__always)
+  private mutating func run(_ decimal: Decimal) {
+    withUnsafeBytes(of: decimal.text) { text in
+      run(UnsafeRawBufferPointer(rebasing: text[text.count - decimal.count..<text.count]))
+    }
+  }
+}
+
+/// A number's decimal digits, at the end of 24 bytes.
+private struct Decimal {
+  var text: (UInt64, UInt64, UInt64) = (0, 0, 0)
+  var count = 0
+
+  @inline(__always)
+  init(_ value: UInt64) {
+    var rest = value
+    var at = 24
+    withUnsafeMutableBytes(of: &text) { text in
+      repeat {
+        at -= 1
+        text[at] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
+        rest /= 10
+      } while rest > 0
+    }
+    count = 24 - at
+  }
+}
