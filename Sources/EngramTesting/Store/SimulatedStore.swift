@@ -1,0 +1,355 @@
+internal import Bytes
+public import Model
+public import Storage
+internal import Synchronization
+
+/// A store of dictionaries that behaves like `RocksStore` between crashes and, with a seed, at them: each family is
+/// flushed at moments of its own, and `crash` takes each back to its own last flush. Deterministic.
+public final class SimulatedStore: EventStore, Sendable {
+  /// What goes wrong, and how often.
+  public struct Faults: Sendable {
+    /// Chance, of 256, that a family is flushed by itself after an `apply`.
+    public var flushChance: UInt8 = 64
+    /// Chance, of 256, that a cache-only read says incomplete.
+    public var incompleteChance: UInt8 = 0
+    /// The call, counting from 1 over all throwing calls since this was set, that fails; 0: none.
+    public var failingCall = 0
+    public var failure = StoreError(operation: "simulated", message: "injected", severity: .operational)
+    public init() {}
+  }
+
+  /// Every family is a function of the events up to its mark: so one list of events, and a mark per family.
+  fileprivate struct State {
+    var records: [[UInt8]] = []
+    var positions: [UInt64] = []
+    var indexOfID: [UnitID: Int] = [:]
+    /// Per context, indices of its units and of its other events, ascending.
+    var units: [[UInt8]: [Int]] = [:]
+    var others: [[UInt8]: [Int]] = [:]
+    var marks = StoreMarks()
+    var persisted = StoreMarks()
+    var marksAtOpen = StoreMarks()
+    var random: UInt64
+    var faults = Faults()
+    var calls = 0
+    var isClosed = false
+
+    init(seed: UInt64) { random = seed }
+  }
+
+  private let state: Mutex<State>
+
+  public init(seed: UInt64 = 1) { state = Mutex(State(seed: seed)) }
+
+  public var marksAtOpen: StoreMarks { state.withLock { $0.marksAtOpen } }
+  public func appliedPosition() -> Position { state.withLock { $0.marks.lowest } }
+  /// What each family would come back with after `crash`.
+  public func persistedMarks() -> StoreMarks { state.withLock { $0.persisted } }
+
+  public func setFaults(_ faults: Faults) {
+    state.withLock {
+      $0.faults = faults
+      $0.calls = 0
+    }
+  }
+
+  /// Throwing calls since `setFaults`.
+  public var calls: Int { state.withLock { $0.calls } }
+
+  /// Kills the process and opens the store again: what was not flushed is gone, family by family.
+  public func crash() {
+    state.withLock { state in
+      state.marks = state.persisted
+      state.reopen()
+    }
+  }
+
+  /// Closes cleanly, which flushes, and opens again.
+  public func reopen() {
+    state.withLock { state in
+      state.persisted = state.marks
+      state.reopen()
+    }
+  }
+
+  public func close() {
+    state.withLock { state in
+      state.persisted = state.marks
+      state.isClosed = true
+    }
+  }
+
+  public func health() -> StoreHealth {
+    state.withLock { state in
+      var health = StoreHealth()
+      health.memtableBytes = state.records.reduce(0) { $0 + UInt64($1.count) }
+      return health
+    }
+  }
+
+  // MARK: - Writing
+
+  public func apply(_ records: [EventView], upTo: Position) throws(StoreError) {
+    try call("apply") { state throws(StoreError) in
+      var previous = Position.zero
+      for record in records {
+        guard record.position > previous, record.position <= upTo, SimulatedStore.isWellFormed(record) else {
+          throw StoreError(
+            operation: "apply", message: "the event at position \(record.position.rawValue) is malformed",
+            severity: .integrity)
+        }
+        previous = record.position
+      }
+      for record in records { state.keep(record) }
+      for family in StoreFamily.allCases {
+        state.marks[family] = max(state.marks[family], upTo)
+        if state.chance(state.faults.flushChance) { state.persisted[family] = state.marks[family] }
+      }
+    }
+  }
+
+  private static func isWellFormed(_ record: EventView) -> Bool {
+    switch record.kind {
+    case .unit: (record.unit?.sequence ?? .zero) > .zero && !(record.contextID?.isEmpty ?? true)
+    case .context: record.context != nil && !(record.contextID?.isEmpty ?? true)
+    case nil: record.flags & EventRecord.flagRequired == 0
+    }
+  }
+
+  public func persistedPosition() throws(StoreError) -> Position {
+    try call("read the persisted position") { $0.persisted.lowest }
+  }
+
+  public func flush(wait: Bool) throws(StoreError) {
+    try call("flush") { state in
+      for family in StoreFamily.allCases where wait || state.chance(128) {
+        state.persisted[family] = state.marks[family]
+      }
+    }
+  }
+
+  // MARK: - Reading
+
+  public func unit(id: UnitID, tier: ReadTier, _ body: (EventView) -> Void) throws(StoreError) -> Presence {
+    let record: Lookup<[UInt8]> = try read("read a unit", tier) { state in
+      guard let index = state.indexOfID[id], state.holds(.ids, index), state.holds(.units, index) else { return nil }
+      return state.records[index]
+    }
+    return hand(record, to: body)
+  }
+
+  public func unit(context: [UInt8], sequence: Sequence, tier: ReadTier, _ body: (EventView) -> Void)
+    throws(StoreError) -> Presence
+  {
+    let record: Lookup<[UInt8]> = try read("read a unit", tier) { state in
+      state.units[context]?.first { state.holds(.units, $0) && state.sequence($0) == sequence }
+        .map { state.records[$0] }
+    }
+    return hand(record, to: body)
+  }
+
+  public func location(of id: UnitID, tier: ReadTier) throws(StoreError) -> Lookup<UnitLocation> {
+    try read("look up an id", tier) { state in
+      guard let index = state.indexOfID[id], state.holds(.ids, index) else { return nil }
+      return state.view(index) { view in
+        guard let unit = view.unit, let context = view.contextID else { return nil }
+        return UnitLocation(context: Array(context), sequence: unit.sequence, hash: unit.hash)
+      }
+    }
+  }
+
+  public func units(
+    in context: [UInt8], from: Sequence, through: Sequence, reverse: Bool, limit: Int, bytesMax: Int,
+    tier: ReadTier, _ body: (EventView) -> Bool
+  ) throws(StoreError) -> ScanEnd {
+    let found: Lookup<[[UInt8]]> = try read("scan a context", tier) { state in
+      (state.units[context] ?? []).filter { index in
+        let sequence = state.sequence(index)
+        return state.holds(.units, index) && sequence >= from && sequence <= through
+      }.map { state.records[$0] }
+    }
+    guard case .found(let records) = found else { return .incomplete }
+    if limit <= 0 && from <= through { return .stopped }
+    return scan(reverse ? records.reversed() : records, limit: limit, bytesMax: bytesMax, body).end
+  }
+
+  public func contextHead(_ context: [UInt8], tier: ReadTier) throws(StoreError) -> Lookup<StoredContext> {
+    try read("look up a context", tier) { state in
+      let unit = state.units[context]?.last { state.holds(.contexts, $0) }
+      let event = state.lastContextEvent(context)
+      guard unit != nil || event != nil else { return nil }
+      let head = unit.map { index in
+        state.view(index) { view in
+          StoredContext.Head(
+            lastSequence: view.unit?.sequence ?? .zero, logTime: view.logTime, position: view.position)
+        }
+      }
+      return StoredContext(head: head ?? .none, record: event.map { state.records[$0] } ?? [])
+    }
+  }
+
+  public func contexts(after: [UInt8]?, prefix: [UInt8], limit: Int, _ body: (EventView) -> Bool)
+    throws(StoreError) -> ScanEnd
+  {
+    let records = try call("list contexts") { state in
+      state.others.keys.filter { id in
+        id.starts(with: prefix) && (after.map { $0.lexicographicallyPrecedes(id) } ?? true)
+      }.sorted { $0.lexicographicallyPrecedes($1) }
+        .compactMap { id in state.lastContextEvent(id).map { state.records[$0] } }
+    }
+    if limit <= 0 { return .stopped }
+    return scan(records, limit: limit, bytesMax: .max, body).end
+  }
+
+  public func contexts(of agent: [UInt8], after: [UInt8]?, limit: Int) throws(StoreError) -> [[UInt8]] {
+    try call("list an agent's contexts") { state in
+      let member = state.others.filter { entry in
+        entry.value.contains { index in
+          state.holds(.agents, index)
+            && state.view(index) { $0.kind == .context && $0.agentID.map { Array($0) } == agent }
+        }
+      }
+      let ids = member.keys.filter { id in after.map { $0.lexicographicallyPrecedes(id) } ?? true }
+      return Array(ids.sorted { $0.lexicographicallyPrecedes($1) }.prefix(max(limit, 0)))
+    }
+  }
+
+  public func events(
+    after: Position, through: Position, contexts: [[UInt8]]?, bytesMax: Int, _ body: (EventView) -> Bool
+  ) throws(StoreError) -> Position {
+    let (records, end) = try call("scan the log") { state -> ([[UInt8]], Position) in
+      let end = min(through, state.marks.lowest)
+      let wanted = contexts.map { Set($0) }
+      return (
+        state.records.indices.filter { index in
+          state.positions[index] > after.rawValue && state.positions[index] <= end.rawValue
+            && (wanted.map { $0.contains(state.context(index)) } ?? true)
+        }.map { state.records[$0] }, end
+      )
+    }
+    guard after < end else { return after }
+    let scanned = scan(records, limit: .max, bytesMax: bytesMax, body)
+    return scanned.end == .exhausted ? end : scanned.last
+  }
+
+  public func lowestPosition() throws(StoreError) -> Position? {
+    try call("find the lowest position") { state in
+      state.positions.first.map { Position($0) }.flatMap { $0 <= state.marks[.log] ? $0 : nil }
+    }
+  }
+
+  // MARK: - How calls go
+
+  /// Counts the call, and fails it if its turn has come.
+  private func call<Value>(_ operation: StaticString, _ body: (inout State) throws(StoreError) -> Value)
+    throws(StoreError) -> Value
+  {
+    let result: Result<Value, StoreError> = state.withLock { state in
+      state.calls += 1
+      if state.isClosed {
+        return .failure(
+          StoreError(operation: "\(operation)", message: "the store is closed", severity: .operational))
+      }
+      if state.calls == state.faults.failingCall { return .failure(state.faults.failure) }
+      do throws(StoreError) { return .success(try body(&state)) } catch { return .failure(error) }
+    }
+    return try result.get()
+  }
+
+  private func read<Value: Sendable>(
+    _ operation: StaticString, _ tier: ReadTier, _ body: (inout State) -> Value?
+  ) throws(StoreError) -> Lookup<Value> {
+    try call(operation) { state in
+      if tier == .cacheOnly, state.chance(state.faults.incompleteChance) { return .incomplete }
+      return body(&state).map { .found($0) } ?? .notFound
+    }
+  }
+
+  private func hand(_ record: Lookup<[UInt8]>, to body: (EventView) -> Void) -> Presence {
+    switch record {
+    case .found(let bytes):
+      bytes.withUnsafeBytes { memory in if let view = EventView(memory) { body(view) } }
+      return .found
+    case .notFound: return .notFound
+    case .incomplete: return .incomplete
+    }
+  }
+
+  private func scan(_ records: [[UInt8]], limit: Int, bytesMax: Int, _ body: (EventView) -> Bool)
+    -> (end: ScanEnd, last: Position)
+  {
+    var bytes = 0
+    var last = Position.zero
+    for (count, record) in records.enumerated() {
+      let goesOn = record.withUnsafeBytes { memory in
+        guard let view = EventView(memory) else { return false }
+        last = view.position
+        return body(view)
+      }
+      bytes += record.count
+      if !goesOn || count + 1 >= limit || bytes >= bytesMax { return (.stopped, last) }
+    }
+    return (.exhausted, last)
+  }
+}
+
+extension SimulatedStore.State {
+  /// SplitMix64 (Steele, Lea and Flood, 2014).
+  mutating func chance(_ of256: UInt8) -> Bool {
+    random &+= 0x9e37_79b9_7f4a_7c15
+    var bits = random
+    bits = (bits ^ (bits >> 30)) &* 0xbf58_476d_1ce4_e5b9
+    bits = (bits ^ (bits >> 27)) &* 0x94d0_49bb_1331_11eb
+    return UInt8(truncatingIfNeeded: bits ^ (bits >> 31)) < of256
+  }
+
+  func holds(_ family: StoreFamily, _ index: Int) -> Bool { positions[index] <= marks[family].rawValue }
+
+  func view<Value>(_ index: Int, _ body: (EventView) -> Value) -> Value {
+    records[index].withUnsafeBytes { memory in
+      guard let view = EventView(memory) else { preconditionFailure("a kept record has lost its frame") }
+      return body(view)
+    }
+  }
+
+  func sequence(_ index: Int) -> Sequence { view(index) { $0.unit?.sequence ?? .zero } }
+  func context(_ index: Int) -> [UInt8] { view(index) { $0.contextID.map { Array($0) } ?? [] } }
+
+  func lastContextEvent(_ context: [UInt8]) -> Int? {
+    others[context]?.last { index in holds(.contexts, index) && view(index) { $0.kind == .context } }
+  }
+
+  /// Appends the record unless it is there: then this is a replay, and must bring the same bytes.
+  mutating func keep(_ record: EventView) {
+    let position = record.position.rawValue
+    let bytes = Array(record.bytes)
+    if position <= positions.last ?? 0, let known = positions.firstIndex(of: position) {
+      precondition(records[known] == bytes, "replay brings another event at position \(position)")
+      return
+    }
+    precondition(position > positions.last ?? 0, "position \(position) was skipped before")
+    positions.append(position)
+    records.append(bytes)
+    index(records.count - 1)
+  }
+
+  mutating func index(_ index: Int) {
+    let (unit, context) = view(index) { ($0.unit, $0.contextID.map { Array($0) } ?? []) }
+    if let unit { indexOfID[unit.id] = index }
+    guard !context.isEmpty else { return }
+    if unit != nil { units[context, default: []].append(index) } else { others[context, default: []].append(index) }
+  }
+
+  /// Forgets what no family holds any more, and starts anew from the marks.
+  mutating func reopen() {
+    let kept = positions.prefix { $0 <= marks.highest.rawValue }.count
+    positions.removeLast(positions.count - kept)
+    records.removeLast(records.count - kept)
+    indexOfID = [:]
+    units = [:]
+    others = [:]
+    for position in 0..<kept { index(position) }
+    marksAtOpen = marks
+    isClosed = false
+  }
+}

@@ -1,0 +1,161 @@
+internal import CRocksDB
+
+extension RocksDatabase {
+  /// Opens or creates the database in the directory `path`, with every family of `StoreFamily`.
+  static func open(_ path: String, _ options: StoreOptions) throws(StoreError) -> RocksDatabase {
+    try refuseUnknownFamilies(path)
+    do {
+      return try open(path, options, compression: options.compression)
+    } catch {
+      // "Compression type LZ4 is not linked with the binary."
+      guard options.compression != .none, error.message.contains("not linked with the binary") else {
+        throw error.storeError("open")
+      }
+    }
+    do {
+      return try open(path, options, compression: .none)
+    } catch { throw error.storeError("open") }
+  }
+
+  /// A family that this program doesn't know was made by a newer one: opening without it would go wrong
+  /// slowly instead of at once.
+  private static func refuseUnknownFamilies(_ path: String) throws(StoreError) {
+    let options: OpaquePointer = rocksdb_options_create()
+    defer { rocksdb_options_destroy(options) }
+    var count = 0
+    // A database that isn't there yet fails here, and a damaged one will fail again on opening.
+    guard let names = try? rocks({ rocksdb_list_column_families(options, path, &count, $0) }) else { return }
+    defer { rocksdb_list_column_families_destroy(names, count) }
+    let known = Set(StoreFamily.allCases.map(\.name))
+    for index in 0..<count {
+      guard let name = names[index].map({ String(cString: $0) }), !known.contains(name) else { continue }
+      throw .damaged("open", "\(path): unknown family \"\(name)\": written by a newer version?")
+    }
+  }
+
+  private static func open(_ path: String, _ options: StoreOptions, compression: StoreOptions.Compression)
+    throws(RocksFailure) -> RocksDatabase
+  {
+    if options.lowersCompactionPriority {
+      let environment: OpaquePointer = rocksdb_create_default_env()
+      rocksdb_env_lower_thread_pool_cpu_priority(environment)
+      rocksdb_env_destroy(environment)
+    }
+    let cache: OpaquePointer = rocksdb_cache_create_lru(max(options.blockCacheBytes, 1 << 20))
+    let shared = databaseOptions(options)
+    defer { rocksdb_options_destroy(shared) }
+    var families: [OpaquePointer?] = []
+    for family in StoreFamily.allCases {
+      families.append(familyOptions(family, shared: shared, options, compression, cache))
+    }
+    defer { for family in families { rocksdb_options_destroy(family) } }
+    var handles = [OpaquePointer?](repeating: nil, count: families.count)
+    let opened: OpaquePointer?
+    do {
+      opened = try withNames { names throws(RocksFailure) in
+        try rocks { error in
+          rocksdb_open_column_families(
+            shared, path, Int32(families.count), names, &families, &handles, error)
+        }
+      }
+    } catch {
+      rocksdb_cache_destroy(cache)
+      throw error
+    }
+    guard let db = opened, !handles.contains(where: { $0 == nil }) else {
+      throw RocksFailure(message: "no database and no reason given")
+    }
+    return RocksDatabase(db: db, families: handles.compactMap { $0 }, blockCache: cache)
+  }
+
+  /// The families' names as an array of C strings.
+  private static func withNames<Value>(
+    _ body: ([UnsafePointer<CChar>?]) throws(RocksFailure) -> Value
+  ) throws(RocksFailure) -> Value {
+    let names = StoreFamily.allCases.map { family in
+      let bytes = family.name.utf8CString
+      let copy = UnsafeMutablePointer<CChar>.allocate(capacity: bytes.count)
+      bytes.withUnsafeBufferPointer { source in
+        if let start = source.baseAddress { copy.initialize(from: start, count: source.count) }
+      }
+      return copy
+    }
+    defer { for name in names { name.deallocate() } }
+    return try body(names.map { UnsafePointer($0) })
+  }
+
+  // MARK: - Options
+
+  private static func databaseOptions(_ options: StoreOptions) -> OpaquePointer {
+    let shared: OpaquePointer = rocksdb_options_create()
+    rocksdb_options_set_create_if_missing(shared, 1)
+    rocksdb_options_set_create_missing_column_families(shared, 1)
+    rocksdb_options_set_paranoid_checks(shared, 1)
+    // Every table stays open with its index and filter in memory: a negative answer never needs the disk,
+    // and a cache-only read never finds a closed table (7.8 would take that for an empty value).
+    rocksdb_options_set_max_open_files(shared, -1)
+    rocksdb_options_set_max_background_jobs(shared, Int32(clamping: max(options.backgroundJobs, 2)))
+    rocksdb_options_set_bytes_per_sync(shared, 1 << 20)
+    if options.writeBytesPerSecondMax > 0 {
+      let refillMicroseconds: Int64 = 100_000
+      let fairness: Int32 = 10
+      let limiter = rocksdb_ratelimiter_create(
+        Int64(options.writeBytesPerSecondMax), refillMicroseconds, fairness)
+      rocksdb_options_set_ratelimiter(shared, limiter)
+      rocksdb_ratelimiter_destroy(limiter)
+    }
+    // One writer, always.
+    rocksdb_options_set_allow_concurrent_memtable_write(shared, 0)
+    rocksdb_options_set_enable_write_thread_adaptive_yield(shared, 0)
+    // RocksDB's own diary: warnings and worse, at most 4 files of 4 MiB, no periodic statistics.
+    let warnings: Int32 = 2
+    rocksdb_options_set_info_log_level(shared, warnings)
+    rocksdb_options_set_max_log_file_size(shared, 4 << 20)
+    rocksdb_options_set_keep_log_file_num(shared, 4)
+    rocksdb_options_set_stats_dump_period_sec(shared, 0)
+    rocksdb_options_set_stats_persist_period_sec(shared, 0)
+    return shared
+  }
+
+  private static func familyOptions(
+    _ family: StoreFamily, shared: OpaquePointer, _ options: StoreOptions,
+    _ compression: StoreOptions.Compression, _ cache: OpaquePointer
+  ) -> OpaquePointer {
+    let own: OpaquePointer = rocksdb_options_create_copy(shared)
+    rocksdb_options_set_write_buffer_size(own, options.writeBufferBytes)
+    // More than two meets a bug of 7.8 in the order of retried flushes (fixed in 7.9).
+    rocksdb_options_set_max_write_buffer_number(own, 2)
+    rocksdb_options_set_level0_file_num_compaction_trigger(own, 4)
+    rocksdb_options_set_level0_slowdown_writes_trigger(own, 20)
+    rocksdb_options_set_level0_stop_writes_trigger(own, 36)
+    rocksdb_options_set_max_bytes_for_level_base(own, UInt64(options.writeBufferBytes) * 8)
+    rocksdb_options_set_target_file_size_base(own, UInt64(options.writeBufferBytes))
+    rocksdb_options_set_level_compaction_dynamic_level_bytes(own, 1)
+    let algorithm = compression == .lz4 ? rocksdb_lz4_compression : rocksdb_no_compression
+    rocksdb_options_set_compression(own, Int32(algorithm))
+    if family == .units {
+      let prefix = engram_context_prefix_create()
+      rocksdb_options_set_prefix_extractor(own, prefix)
+      if options.blobBytesMin > 0 { setBlobs(own, options, algorithm: Int32(algorithm), cache) }
+    }
+    let table: OpaquePointer = rocksdb_block_based_options_create()
+    defer { rocksdb_block_based_options_destroy(table) }
+    rocksdb_block_based_options_set_block_cache(table, cache)
+    rocksdb_block_based_options_set_block_size(table, 16 << 10)
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 0)
+    rocksdb_block_based_options_set_format_version(table, 5)
+    rocksdb_block_based_options_set_whole_key_filtering(table, 1)
+    let bitsPerKey = 10.0
+    rocksdb_block_based_options_set_filter_policy(table, rocksdb_filterpolicy_create_bloom_full(bitsPerKey))
+    rocksdb_options_set_block_based_table_factory(own, table)
+    return own
+  }
+
+  private static func setBlobs(
+    _ own: OpaquePointer, _ options: StoreOptions, algorithm: Int32, _ cache: OpaquePointer
+  ) {
+    rocksdb_options_set_enable_blob_files(own, 1)
+    rocksdb_options_set_min_blob_size(own, UInt64(options.blobBytesMin))
+    rocksdb_options_set_blob_cache(own, cache)
+  }
+}

@@ -1,0 +1,205 @@
+internal import Bytes
+internal import CRocksDB
+public import Model
+
+extension RocksStore {
+  public func apply(_ records: [EventView], upTo: Position) throws(StoreError) {
+    try checkOpen("apply")
+    try writer.build(records, upTo: upTo, database)
+    try database.write(writer.batch, for: "apply")
+    if let position = writer.commit(upTo: upTo) { publish(position) }
+  }
+}
+
+/// Turns events into the puts of one `WriteBatch`. Its memory is kept from batch to batch. Apply thread only.
+final class ApplyWriter {
+  let batch: OpaquePointer = rocksdb_writebatch_create()
+  private var marks: StoreMarks
+  private var parsed: [ParsedEvent] = []
+  private var groups = ContextGroups()
+  private let key: ScratchBytes
+  private let value: ScratchBytes
+  private var isFreed = false
+
+  init(marks: StoreMarks) {
+    self.marks = marks
+    // A field of a record holds at most 65,535 bytes, of which escaping may make twice as many.
+    key = ScratchBytes(capacity: 3 << 16)
+    value = ScratchBytes(capacity: 3 << 16)
+  }
+
+  func free() {
+    guard !isFreed else { return }
+    isFreed = true
+    rocksdb_writebatch_destroy(batch)
+    key.free()
+    value.free()
+  }
+
+  /// - Returns: the lowest mark, after the batch has been written.
+  func commit(upTo: Position) -> Position? {
+    for family in StoreFamily.allCases { marks[family] = max(marks[family], upTo) }
+    return marks.lowest
+  }
+
+  /// Fills `batch`. Families are filled one after another, and `units` context by context: neighbours in a
+  /// memtable are then inserted one after another, which its skip list is quick at.
+  func build(_ records: [EventView], upTo: Position, _ database: RocksDatabase) throws(StoreError) {
+    rocksdb_writebatch_clear(batch)
+    try parse(records, upTo: upTo)
+    putUnits(records, database.handle(.units))
+    putIDs(database.handle(.ids))
+    putLog(records, database.handle(.log))
+    putContexts(records, database.handle(.contexts))
+    putAgents(database.handle(.agents))
+    for family in StoreFamily.allCases {
+      // During replay a family may be ahead of the batch: its mark never goes back.
+      let mark = max(marks[family], upTo).rawValue.littleEndian
+      withUnsafeBytes(of: mark) { mark in
+        StoreKey.mark.withUnsafeBytes { key in
+          engram_batch_put(
+            batch, database.handle(family), key.baseAddress, key.count, mark.baseAddress, mark.count)
+        }
+      }
+    }
+  }
+
+  private func parse(_ records: [EventView], upTo: Position) throws(StoreError) {
+    parsed.removeAll(keepingCapacity: true)
+    groups.removeAll()
+    var previous = Position.zero
+    for record in records {
+      guard let event = ParsedEvent(record) else {
+        throw .damaged("apply", "the event at position \(record.position.rawValue) is malformed")
+      }
+      guard event.kind != nil || record.flags & EventRecord.flagRequired == 0 else {
+        throw .damaged(
+          "apply", "the event at position \(event.position.rawValue) is of the unknown kind \(record.kindNumber)")
+      }
+      guard event.position > previous, event.position <= upTo else {
+        throw .damaged("apply", "position \(event.position.rawValue) after \(previous.rawValue), up to \(upTo.rawValue)")
+      }
+      previous = event.position
+      groups.add(event, index: parsed.count)
+      parsed.append(event)
+    }
+  }
+
+  // MARK: - Families
+
+  private func putUnits(_ records: [EventView], _ family: OpaquePointer) {
+    let mark = marks[.units]
+    groups.forEachGrouped { index in
+      let event = parsed[index]
+      guard event.position > mark else { return }
+      let unit = event.unit
+      key.setUnitsKey(
+        event, tag: unit == nil ? StoreKey.tagOther : StoreKey.tagUnit,
+        number: unit?.sequence.rawValue ?? event.position.rawValue)
+      // Another kind's event lies in `log`; here only that it concerns the context.
+      let bytes = unit == nil ? UnsafeRawBufferPointer(start: nil, count: 0) : records[index].bytes
+      engram_batch_put(batch, family, key.base, key.count, bytes.baseAddress ?? UnsafeRawPointer(key.base), bytes.count)
+    }
+  }
+
+  private func putIDs(_ family: OpaquePointer) {
+    let mark = marks[.ids]
+    for event in parsed where event.position > mark {
+      guard let unit = event.unit else { continue }
+      key.count = 0
+      key.big(event.namespace)
+      key.big(unit.id.high)
+      key.big(unit.id.low)
+      value.count = 0
+      value.little(unit.sequence.rawValue)
+      value.little(unit.hash.high)
+      value.little(unit.hash.low)
+      value.run(event.context)
+      engram_batch_put(batch, family, key.base, key.count, value.base, value.count)
+    }
+  }
+
+  private func putLog(_ records: [EventView], _ family: OpaquePointer) {
+    let mark = marks[.log]
+    for (index, event) in parsed.enumerated() where event.position > mark {
+      key.count = 0
+      key.big(event.namespace)
+      key.big(event.position.rawValue)
+      let record = records[index].bytes
+      value.count = 0
+      if let unit = event.unit {
+        value.byte(StoreKey.logReference)
+        value.little(UInt32(truncatingIfNeeded: record.count))
+        value.unitsKey(event, tag: StoreKey.tagUnit, number: unit.sequence.rawValue)
+        engram_batch_put(batch, family, key.base, key.count, value.base, value.count)
+      } else {
+        value.byte(StoreKey.logRecord)
+        engram_batch_put2(
+          batch, family, key.base, key.count, value.base, value.count, record.baseAddress, record.count)
+      }
+    }
+  }
+
+  private func putContexts(_ records: [EventView], _ family: OpaquePointer) {
+    let mark = marks[.contexts]
+    for group in groups.groups {
+      if let index = group.lastUnit, parsed[index].position > mark, let unit = parsed[index].unit {
+        key.setContextKey(parsed[index], part: StoreKey.contextHead)
+        value.count = 0
+        value.little(unit.sequence.rawValue)
+        value.little(records[index].logTime.microseconds)
+        value.little(parsed[index].position.rawValue)
+        engram_batch_put(batch, family, key.base, key.count, value.base, value.count)
+      }
+      if let index = group.lastContextEvent, parsed[index].position > mark {
+        key.setContextKey(parsed[index], part: StoreKey.contextRecord)
+        let record = records[index].bytes
+        engram_batch_put(batch, family, key.base, key.count, record.baseAddress, record.count)
+      }
+    }
+  }
+
+  private func putAgents(_ family: OpaquePointer) {
+    let mark = marks[.agents]
+    for event in parsed where event.kind == .context && event.position > mark {
+      guard let agent = event.agent else { continue }
+      key.count = 0
+      key.big(event.namespace)
+      key.big(UInt16(truncatingIfNeeded: agent.count))
+      key.run(agent)
+      key.run(event.context)
+      value.count = 0
+      value.little(event.position.rawValue)
+      engram_batch_put(batch, family, key.base, key.count, value.base, value.count)
+    }
+  }
+}
+
+/// The parts of an event that keys are made of. Points into the record.
+struct ParsedEvent {
+  var position: Position
+  var namespace: UInt16
+  var kind: EventKind?
+  var unit: UnitHead?
+  /// Empty for an event that concerns no context.
+  var context: UnsafeRawBufferPointer
+  var agent: UnsafeRawBufferPointer?
+
+  /// Nil for a record that lacks what its kind must have.
+  init?(_ record: EventView) {
+    position = record.position
+    namespace = record.namespace
+    kind = record.kind
+    guard namespace != StoreKey.namespaceReserved, position > .zero else { return nil }
+    context = record.contextID ?? UnsafeRawBufferPointer(start: nil, count: 0)
+    switch kind {
+    case .unit:
+      guard let head = record.unit, head.sequence > .zero, !context.isEmpty else { return nil }
+      unit = head
+    case .context:
+      guard record.context != nil, !context.isEmpty else { return nil }
+      agent = record.agentID
+    case nil: break
+    }
+  }
+}
