@@ -6,7 +6,9 @@ internal import Storage
 /// Units that a read found, as views into memory that this object keeps: batches of the window, or a copy of
 /// what the store had.
 public struct UnitPage {
-  public internal(set) var units: [EventView] = []
+  public var units: [EventView] = []
+  /// Whether the page ends before the range does, for another reason than its limit.
+  public internal(set) var isCutShort = false
   var stored: [StoredRecords] = []
 
   init() {}
@@ -58,6 +60,7 @@ extension LoopEngine {
   public func units(
     in context: [UInt8], _ range: ClosedRange<UInt64>, reverse: Bool, limit: Int, bytesMax: Int
   ) async throws(Problem) -> UnitPage {
+    let range = range.clamped(to: 0...UInt64.max - 1)
     let wanted = Wanted(context: context, range: range, reverse: reverse, limit: limit, bytesMax: bytesMax)
     // The store is asked first: nothing may suspend between reading the window and using its views.
     guard let below = belowWindow(wanted) else { return page(wanted, nil, through: range.lowerBound &- 1) }
@@ -107,16 +110,24 @@ extension LoopEngine {
     if wanted.reverse {
       if above <= wanted.range.upperBound { take(above...wanted.range.upperBound, wanted, into: &page) }
       let reached = page.units.last?.unit?.sequence.rawValue
-      if above > wanted.range.upperBound || reached == above {
-        page.add(views, limit: wanted.limit, bytesMax: wanted.bytesMax)
+      if above <= wanted.range.upperBound, reached != above {
+        page.isCutShort = page.units.count < wanted.limit && !views.isEmpty
+        return page
       }
+      page.add(views, limit: wanted.limit, bytesMax: wanted.bytesMax)
+      if stored?.end == .stopped { page.isCutShort = true }
       return page
     }
     page.add(views, limit: wanted.limit, bytesMax: wanted.bytesMax)
-    guard stored == nil || stored?.end == .exhausted, above <= wanted.range.upperBound,
-      let held = wanted.context.withUnsafeBytes({ window.sequences(of: $0) }), held.lowerBound <= above
+    if stored?.end == .stopped { page.isCutShort = true }
+    guard !page.isCutShort, above <= wanted.range.upperBound,
+      let held = wanted.context.withUnsafeBytes({ window.sequences(of: $0) })
     else { return page }
-    take(above...wanted.range.upperBound, wanted, into: &page)
+    if held.lowerBound <= above {
+      take(above...wanted.range.upperBound, wanted, into: &page)
+    } else {
+      page.isCutShort = true
+    }
     return page
   }
 
@@ -194,7 +205,11 @@ extension UnitPage {
 
   mutating func add(_ views: [EventView], limit: Int, bytesMax: Int) {
     var bytes = units.reduce(0) { $0 + $1.length }
-    for view in views where units.count < limit && (bytes < bytesMax) {
+    for view in views where units.count < limit {
+      guard bytes < bytesMax else {
+        isCutShort = true
+        return
+      }
       units.append(view)
       bytes += view.length
     }

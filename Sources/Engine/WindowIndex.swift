@@ -1,4 +1,4 @@
-internal import Bytes
+public import Bytes
 public import Model
 public import WAL
 
@@ -75,6 +75,16 @@ public final class WindowIndex {
     return WindowIndex.view(UInt(address))
   }
 
+  /// The memory that holds one of the window's records.
+  public func slab(holding event: EventView) -> Slab? {
+    let place = firstBatch(after: Position(event.position.rawValue - 1))
+    guard place < batches.count, batches[place].firstPosition <= event.position,
+      let base = event.bytes.baseAddress, let start = batches[place].bytes.baseAddress,
+      base >= start, base < start + batches[place].paddedBytes
+    else { return nil }
+    return batches[place].slab
+  }
+
   /// The window's sequences of a context, if it has any.
   public func sequences(of context: UnsafeRawBufferPointer) -> ClosedRange<UInt64>? {
     guard let slot = names.find(context) else { return nil }
@@ -143,13 +153,19 @@ public final class WindowIndex {
     }
   }
 
-  private func allUnits(after position: Position, _ body: (EventView) -> Bool) {
+  /// Of the first batch that reaches behind `position`.
+  private func firstBatch(after position: Position) -> Int {
     var low = 0
     var high = batches.count
     while low < high {
       let middle = (low + high) / 2
       if batches[middle].lastPosition > position { high = middle } else { low = middle + 1 }
     }
+    return low
+  }
+
+  private func allUnits(after position: Position, _ body: (EventView) -> Bool) {
+    var low = firstBatch(after: position)
     while low < batches.count {
       let batch = batches[low]
       for offset in 0..<batch.count {

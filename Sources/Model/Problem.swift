@@ -39,12 +39,12 @@ public struct Problem: Error, Hashable, Sendable {
 
   public var status: Int { code.status }
 
-  /// The body, one line. `requestID`: valid UTF-8.
-  public func json(requestID: UnsafeRawBufferPointer) -> [UInt8] {
+  /// The body, one line. `requestID`: valid UTF-8. `status`: where it isn't the code's own.
+  public func json(requestID: UnsafeRawBufferPointer, status: Int? = nil) -> [UInt8] {
     [UInt8](unsafeUninitializedCapacity: bytesMax(requestID: requestID)) { memory, count in
       guard let base = memory.baseAddress else { return }
       var out = ByteWriter(base, capacity: memory.count)
-      write(to: &out, requestID: requestID)
+      write(to: &out, requestID: requestID, status: status)
       count = out.count
     }
   }
@@ -58,14 +58,14 @@ public struct Problem: Error, Hashable, Sendable {
   }
 
   /// Writes the body, one line. Requires `bytesMax` bytes of room.
-  public func write(to out: inout ByteWriter, requestID: UnsafeRawBufferPointer) {
+  public func write(to out: inout ByteWriter, requestID: UnsafeRawBufferPointer, status: Int? = nil) {
     out.run("{\"type\":\"")
     out.run(Self.typePrefix)
     out.run(code.name)
     out.run("\",\"title\":\"")
     out.run(code.title)
     out.run("\",\"status\":")
-    out.decimal(UInt64(code.status))
+    out.decimal(UInt64(status ?? code.status))
     out.run(",\"detail\":")
     out.quoted(detail)
     out.run(",\"code\":\"")

@@ -1,0 +1,108 @@
+internal import Bytes
+internal import Engine
+internal import EventLoop
+internal import HTTP
+internal import Model
+
+extension Exchange {
+  /// JSON of a unit up to this size is copied into the outbox; more is sent from the slab that holds it.
+  static let copiedBytesMax = 16 << 10
+
+  /// Writes the head of an answer of `length` bytes. `fields` may take `fieldBytes` for further fields.
+  func begin(
+    _ status: Status, _ media: MediaType, length: Int?, fieldBytes: Int = 0,
+    _ fields: (inout ByteWriter) -> Void = { _ in }
+  ) {
+    self.status = status.rawValue
+    let room = ResponseHead.bytesMax + Limits.requestIDBytesMax + fieldBytes
+    let memory = socket.output.reserve(room)
+    var writer = ByteWriter(memory, capacity: room)
+    let answer = ResponseHead(
+      status, media, length: length.map { UInt64($0) }, persistence: Persistence(head, keep: keeps))
+    withRequestID { answer.begin(&writer, date: services.date, requestID: $0) }
+    fields(&writer)
+    writer.endHead()
+    socket.output.commit(writer.count)
+  }
+
+  /// Whether the body is left out, because only the head was asked for.
+  var isHeadOnly: Bool { head.method == .head }
+
+  func answer(_ status: Status, _ media: MediaType, _ body: StaticString) {
+    begin(status, media, length: body.utf8CodeUnitCount)
+    if !isHeadOnly { socket.output.write(body) }
+  }
+
+  func answer(_ status: Status, _ media: MediaType, _ body: [UInt8]) {
+    begin(status, media, length: body.count)
+    if !isHeadOnly { body.withUnsafeBytes { socket.output.write($0) } }
+  }
+
+  /// Answers with a problem; `allow` names the methods of a 405.
+  public func answer(_ problem: Problem, allow: StaticString? = nil) {
+    answer(problem, as: Status(rawValue: UInt16(problem.status)) ?? .internalServerError, allow: allow)
+  }
+
+  /// Answers a request that couldn't be understood as HTTP; the connection is closed behind it.
+  public func answer(_ error: HTTPError) {
+    keeps = false
+    let code: ErrorCode =
+      switch error.status {
+      case .contentTooLarge: .payloadTooLarge
+      case .requestHeaderFieldsTooLarge: .headTooLarge
+      default: .invalidRequest
+      }
+    answer(Problem(code, "\(error.reason)"), as: error.status)
+  }
+
+  private func answer(_ problem: Problem, as status: Status, allow: StaticString? = nil) {
+    let body = withRequestID { problem.json(requestID: $0, status: Int(status.rawValue)) }
+    begin(status, .problem, length: body.count, fieldBytes: 128) { writer in
+      if let allow { writer.field("Allow", allow) }
+      if problem.code.asksToRetry { writer.field("Retry-After", 1) }
+    }
+    if !isHeadOnly { body.withUnsafeBytes { socket.output.write($0) } }
+  }
+
+  /// `{"work_unit": …}`
+  func answer(_ status: Status, unit: EventView) {
+    let body = unit.body
+    begin(status, .json, length: 14 + body.count)
+    guard !isHeadOnly else { return }
+    socket.output.write("{\"work_unit\":")
+    write(unit)
+    socket.output.write("}")
+  }
+
+  /// `{"id", "sequence", "position"}`
+  func answerMinimal(_ status: Status, unit: EventView) {
+    guard let head = unit.unit else { return }
+    var memory = [UInt8](repeating: 0, count: 128)
+    let count = memory.withUnsafeMutableBytes { bytes in
+      guard let base = bytes.baseAddress else { return 0 }
+      var writer = ByteWriter(base, capacity: bytes.count)
+      writer.run("{\"id\":\"")
+      head.id.write(to: &writer)
+      writer.run("\",\"sequence\":")
+      writer.decimal(head.sequence.rawValue)
+      writer.run(",\"position\":")
+      writer.decimal(unit.position.rawValue)
+      writer.run("}")
+      return writer.count
+    }
+    begin(status, .json, length: count, fieldBytes: 64) {
+      $0.field("Preference-Applied", "return=minimal")
+    }
+    if !isHeadOnly { memory.withUnsafeBytes { socket.output.write(UnsafeRawBufferPointer(rebasing: $0[..<count])) } }
+  }
+
+  /// Puts a unit's JSON into the outbox.
+  func write(_ unit: EventView) {
+    let body = unit.body
+    if body.count > Exchange.copiedBytesMax, let slab = services.engine.window.slab(holding: unit) {
+      socket.output.write(shared: slab, body)
+    } else {
+      socket.output.write(body)
+    }
+  }
+}

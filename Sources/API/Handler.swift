@@ -1,0 +1,105 @@
+internal import Bytes
+internal import Engine
+internal import EventLoop
+internal import HTTP
+internal import Model
+
+/// What a connection does after a request was handled.
+public enum Disposition {
+  /// The answer is in the outbox.
+  case answered
+  /// The connection is a live stream from here on: the stream is the socket's delegate and owns it.
+  case streaming
+}
+
+extension LoopServices {
+  /// Answers one request. Suspends where the disk has to be waited for; runs on the loop.
+  public func handle(_ exchange: Exchange) async -> Disposition {
+    guard let match = Route.match(exchange.head.path, in: exchange.headBytes) else {
+      exchange.answer(Problem(.notFound, "there is nothing at this path"))
+      finish(exchange, .none)
+      return .answered
+    }
+    guard match.name.takes(exchange.head.method) else {
+      exchange.answer(
+        Problem(.methodNotAllowed, "this path answers to \(match.name.methods)"), allow: match.name.methods)
+      finish(exchange, match.name)
+      return .answered
+    }
+    do throws(Problem) {
+      switch match.name {
+      case .healthz: try health(exchange)
+      case .createUnit: try await createUnit(exchange)
+      case .unit: try await unit(exchange, match.subject)
+      case .payload: try await payload(exchange, match.subject)
+      case .units: try await units(exchange, match.subject)
+      case .stream:
+        try stream(exchange)
+        if !exchange.isHeadOnly {
+          finish(exchange, .stream)
+          return .streaming
+        }
+      case .livez: try live(exchange)
+      case .readyz: try readiness(exchange)
+      case .version: try version(exchange)
+      case .metrics: try exposition(exchange)
+      case .none: break
+      }
+    } catch {
+      exchange.answer(error)
+    }
+    finish(exchange, match.name)
+    return .answered
+  }
+
+  private func finish(_ exchange: Exchange, _ route: Route.Name) {
+    let spent = EventLoop.monotonicNanoseconds() &- exchange.startedAt
+    metrics.record(route, status: exchange.status, nanoseconds: spent)
+  }
+
+  /// Refuses any query parameter.
+  func noQuery(_ exchange: Exchange) throws(Problem) {
+    if !exchange.head.query.isEmpty { _ = try Query(exchange, known: []) }
+  }
+
+  // MARK: The service
+
+  private func live(_ exchange: Exchange) throws(Problem) {
+    try noQuery(exchange)
+    exchange.answer(.ok, .text, "OK")
+  }
+
+  private func health(_ exchange: Exchange) throws(Problem) {
+    try noQuery(exchange)
+    guard service.isReady else { throw Problem(.unavailable, unfulfilled) }
+    exchange.answer(.ok, .text, "OK")
+  }
+
+  private var unfulfilled: String {
+    let reasons = service.checks.filter { !$0.isFulfilled }.map { "\($0.name): \($0.detail)" }
+    return "the server is not ready (\(reasons.joined(separator: "; ")))"
+  }
+
+  private func readiness(_ exchange: Exchange) throws(Problem) {
+    let query = try Query(exchange, known: ["verbose"])
+    let isVerbose = try query.one("verbose").map { $0.isEmpty || $0 == Array("true".utf8) } ?? false
+    guard service.isReady else { throw Problem(.unavailable, unfulfilled) }
+    guard isVerbose else { return exchange.answer(.ok, .json, "{\"status\":\"ready\"}") }
+    var text = "{\"status\":\"ready\",\"checks\":["
+    for (place, check) in service.checks.enumerated() {
+      if place > 0 { text += "," }
+      text += "{\"name\":\"\(check.name)\",\"ok\":\(check.isFulfilled),\"detail\":\"\(check.detail)\"}"
+    }
+    exchange.answer(.ok, .json, Array((text + "]}").utf8))
+  }
+
+  private func version(_ exchange: Exchange) throws(Problem) {
+    try noQuery(exchange)
+    exchange.answer(.ok, .json, Array("{\"name\":\"engram\",\"version\":\"\(service.version)\"}".utf8))
+  }
+
+  private func exposition(_ exchange: Exchange) throws(Problem) {
+    try noQuery(exchange)
+    exchange.answer(.ok, .prometheus, service.exposition)
+  }
+}

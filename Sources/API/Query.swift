@@ -1,0 +1,92 @@
+internal import Bytes
+internal import HTTP
+internal import Model
+
+/// The parameters of a request's query, decoded. Cold enough to allocate.
+struct Query {
+  private(set) var items: [(name: String, value: [UInt8])] = []
+
+  /// Throws a problem for encodings that aren't right, and for names that are not in `known`.
+  init(_ exchange: Exchange, known: [String]) throws(Problem) {
+    guard !exchange.head.query.isEmpty else { return }
+    var walk = QueryItems(exchange.head.query, in: exchange.headBytes)
+    while let item = walk.next() {
+      let name = try Query.decode(exchange.bytes(item.name), plusIsSpace: true)
+      let value = try Query.decode(exchange.bytes(item.value), plusIsSpace: true)
+      let text = String(decoding: name, as: UTF8.self)
+      guard known.contains(text) else {
+        throw Problem(at: "/\(text)", "is not a query parameter of this path")
+      }
+      items.append((text, value))
+    }
+  }
+
+  static func decode(_ text: UnsafeRawBufferPointer, plusIsSpace: Bool = false) throws(Problem) -> [UInt8] {
+    var decoded = [UInt8](repeating: 0, count: text.count)
+    do throws(HTTPError) {
+      let count = try decoded.withUnsafeMutableBytes { to throws(HTTPError) in
+        try PercentEncoding.decode(text, into: to, plusIsSpace: plusIsSpace)
+      }
+      decoded.removeLast(text.count - count)
+      return decoded
+    } catch {
+      throw Problem(.invalidRequest, "\(error.reason)")
+    }
+  }
+
+  /// The values of a parameter that may be repeated.
+  func all(_ name: String) -> [[UInt8]] { items.filter { $0.name == name }.map(\.value) }
+
+  /// The value of a parameter that may stand once.
+  func one(_ name: String) throws(Problem) -> [UInt8]? {
+    let values = all(name)
+    guard values.count <= 1 else { throw Problem(at: "/\(name)", "stands more than once") }
+    return values.first
+  }
+
+  /// A decimal number in `range`.
+  func number(_ name: String, in range: ClosedRange<UInt64>) throws(Problem) -> UInt64? {
+    guard let text = try one(name) else { return nil }
+    guard let value = Query.decimal(text), range.contains(value) else {
+      throw Problem(at: "/\(name)", "is not a whole number from \(range.lowerBound) to \(range.upperBound)")
+    }
+    return value
+  }
+
+  func flag(_ name: String) throws(Problem) -> Bool {
+    switch try one(name).map({ String(decoding: $0, as: UTF8.self) }) {
+    case nil, "false": return false
+    case "true": return true
+    default: throw Problem(at: "/\(name)", "is neither true nor false")
+    }
+  }
+
+  /// Digits only, no sign, no leading zero but 0 itself, within 64 bits.
+  static func decimal(_ text: [UInt8]) -> UInt64? {
+    guard !text.isEmpty, text.count == 1 || text[0] != UInt8(ascii: "0") else { return nil }
+    var value: UInt64 = 0
+    for byte in text {
+      guard byte >= 0x30, byte <= 0x39 else { return nil }
+      let (tens, overflow) = value.multipliedReportingOverflow(by: 10)
+      let (sum, carry) = tens.addingReportingOverflow(UInt64(byte - 0x30))
+      guard !overflow, !carry else { return nil }
+      value = sum
+    }
+    return value
+  }
+
+  /// An id of a context or an agent: 1 to 256 bytes of UTF-8 without control characters.
+  static func identifier(_ bytes: [UInt8], at pointer: String) throws(Problem) -> [UInt8] {
+    let fault = bytes.withUnsafeBytes { identifierFault($0) }
+    if let fault { throw Problem(at: pointer, fault) }
+    return bytes
+  }
+
+  static func identifierFault(_ bytes: UnsafeRawBufferPointer) -> String? {
+    guard !bytes.isEmpty, bytes.count <= Limits.identifierBytesMax else {
+      return "is not of 1 to \(Limits.identifierBytesMax) bytes"
+    }
+    guard JSONText.isUTF8(bytes) else { return "is not UTF-8" }
+    return JSONText.hasControl(bytes) ? "contains a control character" : nil
+  }
+}
