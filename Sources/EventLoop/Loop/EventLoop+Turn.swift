@@ -1,0 +1,160 @@
+internal import CIOUring
+internal import Glibc
+internal import Synchronization
+
+extension EventLoop {
+  /// Starts the loop's thread, "engram-loop-N". Once.
+  public func start() {
+    let argument = Unmanaged.passRetained(self).toOpaque()
+    life.withLock { life in
+      precondition(life == .made, "a loop is started once")
+      var thread = pthread_t()
+      let result = pthread_create(&thread, nil, EventLoop.threadMain, argument)
+      guard result == 0 else { fatalError("pthread_create: \(String(cString: strerror(result)))") }
+      life = .running(UInt(thread))
+    }
+  }
+
+  /// Asks the loop to end: it aborts its sockets and listeners, lets disk writes finish, runs the jobs that come of
+  /// it, and its thread ends when the last completion is in. Any thread; returns at once.
+  public func stop() {
+    stopRequested.store(true, ordering: .sequentiallyConsistent)
+    wakeIfAsleep()
+  }
+
+  /// Waits until the thread has ended. Any thread but the loop's.
+  public func join() {
+    precondition(!isOnLoop, "a loop can't wait for itself")
+    life.withLock { life in
+      guard case .running(let thread) = life else { return }
+      pthread_join(pthread_t(thread), nil)
+      life = .joined
+    }
+  }
+
+  private static let threadMain: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = {
+    guard let argument = $0 else { return nil }
+    Unmanaged<EventLoop>.fromOpaque(argument).takeRetainedValue().run()
+    return nil
+  }
+
+  private func run() {
+    engram_name_thread("engram-loop-\(index)")
+    engram_set_current_loop(Unmanaged.passUnretained(self).toOpaque())
+    do {
+      try ring.enable()
+    } catch {
+      fatalError("\(error)")
+    }
+    armWake()
+    while !isFinished { turn() }
+    ring.close()
+    peers = []
+    engram_set_current_loop(nil)
+  }
+
+  private func turn() {
+    counters.turns.add()
+    ring.enter(timeout: waitTime())
+    now = engram_monotonic_ns()
+    let notified = sleep.exchange(SleepState.running, ordering: .sequentiallyConsistent) == SleepState.notified
+    let reaped = ring.reap { completion in dispatch(completion) }
+    counters.completions.add(UInt64(reaped))
+    fireTimers()
+    if notified {
+      drainInbox()
+      if stopRequested.load(ordering: .relaxed) { beginStop() }
+    }
+    delegate?.turnDidReap(self)
+    runJobs()
+    rearmStarved()
+    flushDirty()
+    delegate?.turnWillSubmit(self)
+    flushDirty()
+  }
+
+  /// How long the coming enter may wait, in ns: not at all when there is work, else until the next timer.
+  private func waitTime() -> UInt64 {
+    if !jobs.isEmpty { return 0 }
+    if !starved.isEmpty, ring.buffers.available > 0 { return 0 }
+    var timeout = UInt64.max
+    if let next = wheel.next {
+      let due = origin &+ next &* options.timerTick
+      let present = engram_monotonic_ns()
+      guard due > present else { return 0 }
+      timeout = due - present
+    }
+    let (asleep, _) = sleep.compareExchange(
+      expected: SleepState.running, desired: SleepState.sleeping, ordering: .sequentiallyConsistent)
+    return asleep ? timeout : 0
+  }
+
+  private func fireTimers() {
+    wheel.advance(to: (now - origin) / options.timerTick)
+    while let (target, tag) = wheel.popDue() { target.timerFired(tag: tag) }
+  }
+
+  private func dispatch(_ completion: engram_completion) {
+    let tag = Tag(raw: completion.tag)
+    switch tag.kind {
+    case .ignored, .wakeMessage: return
+    case .wakeRead:
+      wakeIsArmed = false
+      if !stopAnnounced { armWake() }
+    case .wakeFailed:
+      let peer = Int(tag.slot)
+      if peer < peers.count { peers[peer].writeWake() }
+    case .receive, .send, .socketCancel, .socketClose, .accept, .listenerCancel, .diskWrite, .diskSync:
+      if completion.flags & UInt32(IORING_CQE_F_MORE) == 0 { outstanding -= 1 }
+      if let resident = slots.resident(tag.slot, tag.generation) {
+        resident.completed(tag.kind, completion.result, completion.flags)
+      } else if completion.flags & UInt32(IORING_CQE_F_BUFFER) != 0 {
+        // The socket is gone, the buffer is not: back to the kernel with it.
+        let id = UInt16(truncatingIfNeeded: completion.flags >> UInt32(IORING_CQE_BUFFER_SHIFT))
+        if ring.buffers.take(id) != nil { ring.buffers.give(id) }
+      }
+    }
+  }
+
+  private func rearmStarved() {
+    var room = min(ring.buffers.available, starved.count)
+    while room > 0, let raw = starved.popFirst() {
+      room -= 1
+      let tag = Tag(raw: raw)
+      slots.resident(tag.slot, tag.generation)?.buffersReturned()
+    }
+  }
+
+  private func flushDirty() {
+    while let raw = dirty.popFirst() {
+      let tag = Tag(raw: raw)
+      slots.resident(tag.slot, tag.generation)?.flush()
+    }
+  }
+
+  // MARK: - Stopping
+
+  private func beginStop() {
+    guard !isStopping else { return }
+    isStopping = true
+    for resident in slots.all() { resident.loopIsStopping() }
+  }
+
+  /// Everything has ended; the wake read is the last to be cancelled, because all the rest may need waking.
+  private var isFinished: Bool {
+    guard isStopping, outstanding == 0, slots.count == 0, jobs.isEmpty,
+      inbox.withLock({ $0.isEmpty })
+    else { return false }
+    if wakeIsArmed, !stopAnnounced {
+      stopAnnounced = true
+      engram_prep_cancel(ring.submission(), Tag(.wakeRead).raw, true, Tag(.ignored).raw)
+    }
+    return !wakeIsArmed
+  }
+
+  /// Takes a submission for an operation whose last completion the loop waits for before it ends.
+  func countedSubmission() -> Ring.Submission {
+    outstanding += 1
+    return ring.submission()
+  }
+}

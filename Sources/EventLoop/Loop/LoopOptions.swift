@@ -1,0 +1,24 @@
+/// Sizes of one loop's ring, buffers and wheel.
+public struct LoopOptions: Sendable {
+  /// Submissions prepared between two enters before one is forced; a power of two.
+  public var submissionEntries = 1024
+  /// Completions that the ring holds; at least four times `submissionEntries`.
+  public var completionEntries = 16_384
+  /// Receive buffers shared by all sockets of the loop; a power of two, at most 32,768.
+  public var receiveBufferCount = 2048
+  public var receiveBufferBytes = 4096
+  /// Resolution of timers, ns.
+  public var timerTick: UInt64 = 8_000_000
+  /// Jobs of one turn before the ring is looked at again, so that a flood of jobs doesn't starve completions.
+  public var jobsPerTurnMax = 512
+  /// How long a gracefully closed socket goes on discarding what its peer still sends, ns.
+  public var lingerTime: UInt64 = 2_000_000_000
+  /// How long a listener rests after the process ran out of descriptors, ns.
+  public var acceptPause: UInt64 = 100_000_000
+  /// Room in the table of registered buffers.
+  public var registeredBuffersMax = 256
+  /// 16 KiB output chunks that the loop keeps for reuse.
+  public var outputChunksKept = 1024
+
+  public init() {}
+}

@@ -1,0 +1,244 @@
+internal import Bytes
+internal import CIOUring
+internal import Glibc
+
+/// A run of output memory, with its header in front of the bytes.
+struct Chunk {
+  typealias Pointer = UnsafeMutablePointer<Chunk>
+
+  /// The whole of a pooled chunk, header included.
+  static let pooledBytes = 16_384
+  private static let headerBytes = 32
+
+  /// One for each piece of it that is not sent yet, and one while it is the end that bytes are appended to.
+  var references: Int
+  var used: Int
+  let capacity: Int
+
+  static func make(capacity: Int) -> Pointer {
+    guard let memory = malloc(headerBytes + capacity) else {
+      fatalError("out of memory: no room for \(capacity) bytes of output")
+    }
+    let chunk = memory.bindMemory(to: Chunk.self, capacity: 1)
+    chunk.initialize(to: Chunk(references: 1, used: 0, capacity: capacity))
+    return chunk
+  }
+
+  static let pooledCapacity = pooledBytes - headerBytes
+
+  static func bytes(_ chunk: Pointer) -> UnsafeMutableRawPointer { UnsafeMutableRawPointer(chunk) + headerBytes }
+}
+
+/// A run of bytes to send, with what keeps them alive.
+struct OutputPiece {
+  enum Owner {
+    case chunk(Chunk.Pointer)
+    case slab(Unmanaged<Slab>)
+  }
+
+  var base: UnsafeRawPointer
+  var count: Int
+  let owner: Owner
+}
+
+/// What one socket has still to send: a ring of pieces and the vectors of the one message in flight. Pooled by the
+/// loop, so that an idle socket has none.
+final class OutputQueue {
+  /// IOV_MAX is 1024; beyond 64 the cost per byte no longer falls, and one socket holds the turn up.
+  static let vectorsMax = 64
+  private static let piecesKept = 1024
+
+  private(set) var bytes = 0
+  private var pieces: UnsafeMutablePointer<OutputPiece>
+  private var capacity = OutputQueue.vectorsMax
+  private var head = 0
+  private(set) var count = 0
+  private var end: Chunk.Pointer?
+  let vectors: UnsafeMutablePointer<iovec>
+  let message: UnsafeMutablePointer<msghdr>
+  /// Outlives its queues: they are held by it, or by a socket that holds its loop.
+  private unowned(unsafe) let pool: OutputPool
+
+  init(_ pool: OutputPool) {
+    self.pool = pool
+    pieces = .allocate(capacity: capacity)
+    vectors = .allocate(capacity: OutputQueue.vectorsMax)
+    message = .allocate(capacity: 1)
+    message.initialize(to: msghdr())
+  }
+
+  deinit {
+    clear()
+    pieces.deallocate()
+    vectors.deallocate()
+    message.deallocate()
+  }
+
+  /// At least `wanted` bytes of room at the end; written to by the caller, then counted by `commit`.
+  func reserve(_ wanted: Int) -> UnsafeMutableRawPointer {
+    if let end, end.pointee.capacity - end.pointee.used >= wanted {
+      return Chunk.bytes(end) + end.pointee.used
+    }
+    releaseEnd()
+    let chunk = pool.takeChunk(atLeast: wanted)
+    end = chunk
+    return Chunk.bytes(chunk)
+  }
+
+  func commit(_ written: Int) {
+    guard let end, written > 0 else { return }
+    precondition(written <= end.pointee.capacity - end.pointee.used, "more was written than reserved")
+    let base = UnsafeRawPointer(Chunk.bytes(end) + end.pointee.used)
+    end.pointee.used += written
+    bytes += written
+    if count > 0 {
+      let last = pieces + ((head + count - 1) & (capacity - 1))
+      if case .chunk(end) = last.pointee.owner, last.pointee.base + last.pointee.count == base {
+        last.pointee.count += written
+        return
+      }
+    }
+    end.pointee.references += 1
+    append(OutputPiece(base: base, count: written, owner: .chunk(end)))
+  }
+
+  func write(_ source: UnsafeRawBufferPointer) {
+    var rest = source
+    while !rest.isEmpty {
+      var room = end.map { $0.pointee.capacity - $0.pointee.used } ?? 0
+      if room == 0 {
+        _ = reserve(1)
+        room = end.map { $0.pointee.capacity - $0.pointee.used } ?? 0
+      }
+      let part = UnsafeRawBufferPointer(rebasing: rest.prefix(room))
+      UnsafeMutableRawBufferPointer(start: reserve(part.count), count: part.count).copyMemory(from: part)
+      commit(part.count)
+      rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(part.count))
+    }
+  }
+
+  func write(shared slab: Slab, _ run: UnsafeRawBufferPointer) {
+    guard let base = run.baseAddress, !run.isEmpty else { return }
+    bytes += run.count
+    append(OutputPiece(base: base, count: run.count, owner: .slab(Unmanaged.passRetained(slab))))
+  }
+
+  /// The one piece, if there is just one.
+  var single: UnsafeRawBufferPointer? {
+    guard count == 1 else { return nil }
+    let piece = pieces[head]
+    return UnsafeRawBufferPointer(start: piece.base, count: piece.count)
+  }
+
+  /// Fills the message with the first pieces.
+  func fillMessage() {
+    let filled = min(count, OutputQueue.vectorsMax)
+    for n in 0..<filled {
+      let piece = pieces[(head + n) & (capacity - 1)]
+      vectors[n] = iovec(iov_base: UnsafeMutableRawPointer(mutating: piece.base), iov_len: piece.count)
+    }
+    message.pointee.msg_iov = vectors
+    message.pointee.msg_iovlen = filled
+  }
+
+  /// The kernel took the first `sent` bytes.
+  func consume(_ sent: Int) {
+    precondition(sent <= bytes)
+    bytes -= sent
+    var left = sent
+    while left > 0 {
+      let piece = pieces + head
+      if piece.pointee.count > left {
+        piece.pointee.base += left
+        piece.pointee.count -= left
+        return
+      }
+      left -= piece.pointee.count
+      dropFirst()
+    }
+  }
+
+  /// Lets go of everything.
+  func clear() {
+    while count > 0 { dropFirst() }
+    bytes = 0
+    releaseEnd()
+    guard capacity > OutputQueue.piecesKept else { return }
+    pieces.deallocate()
+    capacity = OutputQueue.vectorsMax
+    head = 0
+    pieces = .allocate(capacity: capacity)
+  }
+
+  private func dropFirst() {
+    switch pieces[head].owner {
+    case .chunk(let chunk): pool.release(chunk)
+    case .slab(let slab): slab.release()
+    }
+    head = (head + 1) & (capacity - 1)
+    count -= 1
+  }
+
+  private func releaseEnd() {
+    if let end { pool.release(end) }
+    end = nil
+  }
+
+  private func append(_ piece: OutputPiece) {
+    if count == capacity {
+      let larger = UnsafeMutablePointer<OutputPiece>.allocate(capacity: capacity * 2)
+      for n in 0..<count { (larger + n).initialize(to: pieces[(head + n) & (capacity - 1)]) }
+      pieces.deallocate()
+      pieces = larger
+      capacity *= 2
+      head = 0
+    }
+    (pieces + ((head + count) & (capacity - 1))).initialize(to: piece)
+    count += 1
+  }
+}
+
+/// Chunks and queues of one loop, for reuse. Loop thread.
+final class OutputPool {
+  private let chunksKept: Int
+  private var chunks: [Chunk.Pointer] = []
+  private var queues: [OutputQueue] = []
+  /// Takes what is written to sockets that send no more.
+  private(set) lazy var discarded = OutputQueue(self)
+  private static let queuesKept = 256
+
+  init(chunksKept: Int) {
+    self.chunksKept = chunksKept
+    chunks.reserveCapacity(chunksKept)
+    queues.reserveCapacity(OutputPool.queuesKept)
+  }
+
+  deinit {
+    for chunk in chunks { free(chunk) }
+  }
+
+  func takeChunk(atLeast wanted: Int) -> Chunk.Pointer {
+    guard wanted <= Chunk.pooledCapacity else { return Chunk.make(capacity: wanted) }
+    guard let chunk = chunks.popLast() else { return Chunk.make(capacity: Chunk.pooledCapacity) }
+    chunk.pointee.references = 1
+    chunk.pointee.used = 0
+    return chunk
+  }
+
+  func release(_ chunk: Chunk.Pointer) {
+    chunk.pointee.references -= 1
+    guard chunk.pointee.references == 0 else { return }
+    if chunk.pointee.capacity == Chunk.pooledCapacity, chunks.count < chunksKept {
+      chunks.append(chunk)
+    } else {
+      free(chunk)
+    }
+  }
+
+  func takeQueue() -> OutputQueue { queues.popLast() ?? OutputQueue(self) }
+
+  func giveBack(_ queue: OutputQueue) {
+    queue.clear()
+    if queues.count < OutputPool.queuesKept { queues.append(queue) }
+  }
+}

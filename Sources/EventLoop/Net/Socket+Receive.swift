@@ -1,0 +1,82 @@
+internal import CIOUring
+internal import Glibc
+
+extension Socket {
+  /// Stops receiving; what the kernel has handed over already still arrives. While paused, neither the peer's end nor
+  /// its reset is noticed. Loop thread.
+  public func pauseReceiving() {
+    loop.assertOnLoop()
+    guard !state.contains(.paused) else { return }
+    state.insert(.paused)
+    guard state.contains(.receiveArmed), state.isDisjoint(with: [.cancellingReceive, .closing]) else { return }
+    state.insert(.cancellingReceive)
+    engram_prep_cancel(loop.ring.submission(), tag(.receive), true, Tag(.ignored).raw)
+  }
+
+  /// Receives again. Loop thread.
+  public func resumeReceiving() {
+    loop.assertOnLoop()
+    guard state.contains(.paused) else { return }
+    state.remove(.paused)
+    armReceive(pollFirst: false)
+  }
+
+  /// A multishot receive into the loop's buffers, unless one is there or none is wanted.
+  func armReceive(pollFirst: Bool) {
+    let against: State = [.receiveArmed, .paused, .ended, .closing, .closed, .starved]
+    guard state.contains(.started), state.isDisjoint(with: against) else { return }
+    state.insert(.receiveArmed)
+    engram_prep_receive(submission(), descriptor, BufferRing.group, pollFirst, tag(.receive))
+  }
+
+  func receiveCompleted(_ result: Int32, _ flags: UInt32) {
+    if flags & UInt32(IORING_CQE_F_MORE) == 0 {
+      state.remove(.receiveArmed)
+      state.remove(.cancellingReceive)
+    }
+    if flags & UInt32(IORING_CQE_F_BUFFER) != 0 {
+      let id = UInt16(truncatingIfNeeded: flags >> UInt32(IORING_CQE_BUFFER_SHIFT))
+      if let base = loop.ring.buffers.take(id) { deliver(base, Int(result), ReceiveBufferID(index: id)) }
+    }
+    guard !state.contains(.closing) else { return }
+    switch -result {
+    case ..<0, EINTR, EAGAIN: break
+    case 0: return reachedEnd()
+    case ENOBUFS:
+      loop.counters.bufferShortages.add()
+      state.insert(.starved)
+      loop.starved.append(tag(.receive))
+      return
+    case ECANCELED: break
+    default: return teardown(.failed(-result))
+    }
+    let more = flags & UInt32(IORING_CQE_F_SOCK_NONEMPTY) != 0
+    if !state.contains(.receiveArmed) { armReceive(pollFirst: result > 0 && !more) }
+  }
+
+  func buffersReturned() {
+    state.remove(.starved)
+    armReceive(pollFirst: false)
+  }
+
+  private func deliver(_ base: UnsafeMutableRawPointer, _ count: Int, _ buffer: ReceiveBufferID) {
+    guard count > 0, state.isDisjoint(with: [.lingering, .closing]), let delegate else {
+      return loop.ring.buffers.give(buffer.index)
+    }
+    lastReceiveProgress = loop.now
+    let bytes = UnsafeMutableRawBufferPointer(start: base, count: count)
+    switch delegate.socket(self, received: bytes, buffer: buffer) {
+    case .returned: loop.ring.buffers.give(buffer.index)
+    case .kept: break
+    }
+  }
+
+  private func reachedEnd() {
+    state.insert(.ended)
+    if state.contains(.lingering) {
+      closeWhenDone()
+    } else {
+      delegate?.socketReachedEnd(self)
+    }
+  }
+}

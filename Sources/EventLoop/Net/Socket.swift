@@ -1,0 +1,141 @@
+internal import CIOUring
+internal import Glibc
+
+/// What the delegate did with the bytes it was shown.
+public enum BufferDisposition: Sendable {
+  /// It is done with them: the loop lends the buffer to the kernel again at once.
+  case returned
+  /// It keeps the buffer, and calls `loop.recycle` later. Kept buffers are missing for all sockets of the loop.
+  case kept
+}
+
+/// Why a socket closed.
+public enum SocketCloseReason: Equatable, Sendable {
+  /// `close` was called, and did what it was asked to.
+  case closed
+  /// `abort` was called.
+  case aborted
+  /// Receiving or sending failed with this `errno`: ECONNRESET, EPIPE, ETIMEDOUT, …
+  case failed(Int32)
+  /// The loop ends.
+  case loopStopped
+}
+
+/// Told what happens to a socket. Loop thread, never inside a call to the socket.
+public protocol SocketDelegate: AnyObject {
+  /// `bytes` arrived. They are lent: valid until this returns, or until `buffer` is recycled if it is kept.
+  func socket(
+    _ s: Socket, received bytes: UnsafeMutableRawBufferPointer, buffer: ReceiveBufferID
+  ) -> BufferDisposition
+  /// The peer sent its FIN: nothing more arrives; sending may go on.
+  func socketReachedEnd(_ s: Socket)
+  /// The kernel took everything that was queued.
+  func socketDrained(_ s: Socket)
+  /// The last call, exactly once: all operations have completed and the descriptor is closed.
+  func socketClosed(_ s: Socket, reason: SocketCloseReason)
+}
+
+/// One connection, confined to its loop. Holds no buffers while idle: received bytes lie in the loop's buffer ring,
+/// bytes to send in chunks of the loop's pool until they are sent.
+///
+/// Life: made (by a listener, or from a descriptor) → `start` → receiving and sending → `close`, `abort` or a failure →
+/// all operations cancelled and completed → descriptor closed → `socketClosed`.
+public final class Socket: Resident, @unchecked Sendable {
+  struct State: OptionSet {
+    let rawValue: UInt16
+    static let started = State(rawValue: 1 << 0)
+    static let receiveArmed = State(rawValue: 1 << 1)
+    static let paused = State(rawValue: 1 << 2)
+    static let cancellingReceive = State(rawValue: 1 << 3)
+    static let starved = State(rawValue: 1 << 4)
+    static let ended = State(rawValue: 1 << 5)
+    static let sending = State(rawValue: 1 << 6)
+    static let dirty = State(rawValue: 1 << 7)
+    /// No more is taken to be sent; when all is, the sending side is shut down.
+    static let finishing = State(rawValue: 1 << 8)
+    static let shutDown = State(rawValue: 1 << 9)
+    /// Closing gracefully: what still arrives is discarded, until the peer's end or the time for it is up.
+    static let lingering = State(rawValue: 1 << 10)
+    /// Being torn down: nothing is started any more.
+    static let closing = State(rawValue: 1 << 11)
+    static let descriptorClosing = State(rawValue: 1 << 12)
+    static let closed = State(rawValue: 1 << 13)
+  }
+
+  public let loop: EventLoop
+  /// Held until `socketClosed` was called.
+  public var delegate: (any SocketDelegate)?
+  /// When bytes last arrived, in ns of the loop's clock; before that, when the socket was made.
+  public internal(set) var lastReceiveProgress: UInt64
+  /// When bytes were last taken by the kernel, or first queued behind nothing: a sender is stalled when bytes are
+  /// queued and this is long ago.
+  public internal(set) var lastSendProgress: UInt64
+
+  var queue: OutputQueue?
+  var linger = TimerID.none
+  let descriptor: Int32
+  var slot: UInt32 = 0
+  var generation: UInt32 = 0
+  var outstanding: UInt16 = 0
+  var state: State = []
+  var reason = SocketCloseReason.closed
+
+  /// Takes over `descriptor`, a connected stream socket without O_NONBLOCK (the kernel waits for it).
+  public init(loop: EventLoop, descriptor: Int32) {
+    self.loop = loop
+    self.descriptor = descriptor
+    lastReceiveProgress = loop.now
+    lastSendProgress = loop.now
+  }
+
+  deinit {
+    if !state.contains(.started) { Glibc.close(descriptor) }
+  }
+
+  /// Begins to receive. The loop holds the socket from now on until it is closed. Loop thread.
+  public func start() {
+    loop.assertOnLoop()
+    guard state.isDisjoint(with: [.started, .closed]) else { return }
+    guard let place = loop.slots.insert(self) else { return }
+    (slot, generation) = place
+    state.insert(.started)
+    if loop.isStopping { return teardown(.loopStopped) }
+    armReceive(pollFirst: true)
+  }
+
+  /// A listener's connection that nobody took.
+  func closeUnlessStarted() {
+    guard !state.contains(.started) else { return }
+    delegate = nil
+  }
+
+  /// Nothing can be sent or received any more; `socketClosed` comes or has come.
+  public var isClosing: Bool { !state.isDisjoint(with: [.closing, .closed]) }
+
+  /// The peer's address and port; "unknown" when it has gone. Makes a String: cold.
+  public var peerAddress: String {
+    guard state.isDisjoint(with: [.descriptorClosing, .closed]) else { return "unknown" }
+    return SocketAddress(of: descriptor, peer: true)?.text ?? "unknown"
+  }
+
+  func tag(_ kind: Tag.Kind) -> UInt64 { Tag(kind, slot: slot, generation: generation).raw }
+
+  /// A submission that this socket, and the loop, wait for before they end.
+  func submission() -> Ring.Submission {
+    outstanding += 1
+    return loop.countedSubmission()
+  }
+
+  func completed(_ kind: Tag.Kind, _ result: Int32, _ flags: UInt32) {
+    if flags & UInt32(IORING_CQE_F_MORE) == 0 { outstanding -= 1 }
+    switch kind {
+    case .receive: receiveCompleted(result, flags)
+    case .send: sendCompleted(result)
+    case .socketClose: return finishClose()
+    default: break
+    }
+    closeDescriptorIfQuiet()
+  }
+
+  func loopIsStopping() { teardown(.loopStopped) }
+}
