@@ -125,10 +125,10 @@ extension BodyDecoder {
     guard byte == ASCII.lineFeed else { throw .bareCarriageReturn }
   }
 
-  /// A line feed or a control character where text belongs.
+  /// What to call a byte that doesn't belong: some are wrong anywhere.
   private func fault(_ byte: UInt8, else error: HTTPError) -> HTTPError {
     if byte == ASCII.lineFeed { return .bareLineFeed }
-    return byte < 0x20 || byte == 0x7f ? .controlCharacter : error
+    return isText(byte) || byte == ASCII.carriageReturn ? error : .controlCharacter
   }
 
   private mutating func takeSize(_ byte: UInt8) throws(HTTPError) {
