@@ -54,7 +54,9 @@ let package = Package(
     // Floor 3
     room("Engine", ["Bytes", "Model", "Telemetry", "EventLoop", "Router", "WAL", "Storage", "Notifier"]),
     // Floor 4
-    room("API", ["Bytes", "Model", "Telemetry", "EventLoop", "HTTP", "Engine", "Notifier"]),
+    room(
+      "API",
+      ["Bytes", "Model", "Telemetry", "EventLoop", "HTTP", "Router", "WAL", "Engine", "Notifier"]),
     // Floor 5
     room(
       "Server",

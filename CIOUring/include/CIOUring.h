@@ -1,9 +1,11 @@
 #pragma once
 // What the event loop needs of liburing 2.3 and of Linux, in a form that Swift imports: inline functions instead
 // of macros and of flags that are no plain numbers, and the constants that are newer than Debian's header.
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
+//
+// <features.h> comes first, with what Swift's own module of libc was built with: liburing.h asks for other features,
+// and Swift refuses two shapes of the same struct (fd_set).
+#include <features.h>
+#include <sys/types.h>
 #include <liburing.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
@@ -18,6 +20,9 @@
 #ifndef IORING_FEAT_MIN_TIMEOUT
 #define IORING_FEAT_MIN_TIMEOUT (1U << 15)
 #endif
+
+// O_DIRECT by the name that needs no _GNU_SOURCE.
+static const int32_t engram_open_direct = __O_DIRECT;
 
 /// The completion as it was, copied out of the ring: tag, result and flags stay together.
 struct engram_completion {

@@ -2,9 +2,10 @@ internal import Bytes
 public import Engine
 public import EventLoop
 internal import HTTP
-public import Model
-public import Notifier
+internal import Model
+internal import Notifier
 internal import Router
+internal import Telemetry
 public import WAL
 
 /// The live streams of one loop: told of each published batch, it offers each unit to the streams that want it.
@@ -60,8 +61,8 @@ public final class StreamHub: PublicationObserver {
 }
 
 /// One subscriber over Server-Sent Events: performs what its session decides, on the socket that it owns.
-/// Loop thread.
-public final class EventStream: SocketDelegate, TimerTarget {
+/// Loop thread, all of it: hence unchecked.
+public final class EventStream: SocketDelegate, TimerTarget, @unchecked Sendable {
   /// Nanoseconds between heartbeats (api.md: 15 s).
   static let heartbeatNanoseconds: UInt64 = 15_000_000_000
   /// Nanoseconds between looks at a subscriber that doesn't read.
@@ -86,6 +87,7 @@ public final class EventStream: SocketDelegate, TimerTarget {
 
   /// Takes over the socket, whose response head is in the outbox: from here on it is subscribed.
   func begin() {
+    guard !socket.isClosing else { return }
     socket.delegate = self
     slot = hub.add(self)
     writeSubscribed()
@@ -110,7 +112,7 @@ public final class EventStream: SocketDelegate, TimerTarget {
     var data = Array(text.utf8)
     for (place, name) in (subscription.contexts ?? []).enumerated() {
       if place > 0 { data.append(UInt8(ascii: ",")) }
-      data += name.withUnsafeBytes { JSONText.quoted($0) }
+      data += EventStream.quoted(name)
     }
     text = "]}"
     data += text.utf8
@@ -122,6 +124,18 @@ public final class EventStream: SocketDelegate, TimerTarget {
       ) { writer in
         ServerSentEvents.retry(milliseconds: 1000, to: &writer)
         ServerSentEvents.event("subscribed", id: id, data: data, to: &writer)
+      }
+    }
+  }
+
+  /// A JSON string of a context's name.
+  private static func quoted(_ name: [UInt8]) -> [UInt8] {
+    name.withUnsafeBytes { name in
+      [UInt8](unsafeUninitializedCapacity: JSONText.quotedCount(name)) { memory, count in
+        guard let base = memory.baseAddress else { return }
+        var writer = ByteWriter(base, capacity: memory.count)
+        JSONText.writeQuoted(name, to: &writer)
+        count = writer.count
       }
     }
   }
@@ -180,7 +194,8 @@ public final class EventStream: SocketDelegate, TimerTarget {
   }
 
   private func readStore(_ after: Position, _ through: Position) {
-    socket.loop.spawn { [self] _ in await self.deliverStored(after, through) }
+    let stream = self
+    socket.loop.spawn { domain in await stream.deliverStored(after, through) }
   }
 
   private func deliverStored(_ after: Position, _ through: Position) async {

@@ -1,8 +1,8 @@
 internal import Bytes
 internal import Engine
 internal import EventLoop
-internal import HTTP
-internal import Model
+public import HTTP
+public import Model
 
 extension Exchange {
   /// JSON of a unit up to this size is copied into the outbox; more is sent from the slab that holds it.

@@ -1,5 +1,5 @@
-public import Bytes
-public import Engine
+internal import Bytes
+internal import Engine
 public import EventLoop
 public import HTTP
 internal import Model

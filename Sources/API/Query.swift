@@ -22,13 +22,11 @@ struct Query {
   }
 
   static func decode(_ text: UnsafeRawBufferPointer, plusIsSpace: Bool = false) throws(Problem) -> [UInt8] {
-    var decoded = [UInt8](repeating: 0, count: text.count)
     do throws(HTTPError) {
-      let count = try decoded.withUnsafeMutableBytes { to throws(HTTPError) in
-        try PercentEncoding.decode(text, into: to, plusIsSpace: plusIsSpace)
-      }
-      decoded.removeLast(text.count - count)
-      return decoded
+      let to = UnsafeMutableRawBufferPointer.allocate(byteCount: max(1, text.count), alignment: 1)
+      defer { to.deallocate() }
+      let count = try PercentEncoding.decode(text, into: to, plusIsSpace: plusIsSpace)
+      return [UInt8](to[..<count])
     } catch {
       throw Problem(.invalidRequest, "\(error.reason)")
     }

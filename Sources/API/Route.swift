@@ -1,5 +1,5 @@
 internal import Bytes
-public import HTTP
+internal import HTTP
 internal import Model
 
 /// The table of routes: a path and what it answers to.

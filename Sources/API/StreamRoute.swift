@@ -20,7 +20,8 @@ extension LoopServices {
     var start = head
     // An EventSource that resumes sends back the last id it saw.
     let resumed = try exchange.field(.lastEventID).map { [UInt8]($0) }
-    if let cursor = try resumed ?? query.one("after") {
+    let asked = try query.one("after")
+    if let cursor = resumed ?? asked {
       guard let position = Query.decimal(cursor) else {
         throw Problem(at: resumed == nil ? "/after" : "/Last-Event-ID", "is not a cursor of this server")
       }

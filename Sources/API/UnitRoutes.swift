@@ -23,8 +23,8 @@ extension LoopServices {
     if let problem = request.draft.resolveAgent(try caller(exchange), isAuthenticated: false) { throw problem }
     await engine.append(request)
     switch request.outcome {
-    case .appended(let batch, let record):
-      write(batch.record(record), .created, isMinimal, to: exchange)
+    case .appended(let unit):
+      write(unit, .created, isMinimal, to: exchange)
     case .exists(let id):
       let page = try await engine.unit(id)
       guard let unit = page.units.first else {
@@ -156,9 +156,7 @@ extension LoopServices {
     query.hash = identity.withUnsafeBytes { Fingerprint.of($0).low }
     guard let text = try parameters.one("cursor"), !text.isEmpty else { return query }
     do throws(PageCursor.Fault) {
-      let cursor = try text.withUnsafeBytes { bytes throws(PageCursor.Fault) in
-        try PageCursor(bytes, of: query.hash)
-      }
+      let cursor = try PageCursor(text, of: query.hash)
       if query.reverse {
         query.last = min(query.last, cursor.sequence.rawValue == 0 ? 0 : cursor.sequence.rawValue - 1)
       } else {

@@ -1,10 +1,10 @@
 public import Model
-public import WAL
+internal import WAL
 
 /// What became of an append.
 public enum AppendOutcome {
-  /// It is durable: the unit is this record of that batch.
-  case appended(Batch, record: Int)
+  /// It is durable: the unit's record, which lives until the request is reset.
+  case appended(EventView)
   /// The same unit was appended before, under the id that the client chose, and is durable.
   case exists(UnitID)
   case refused(Problem)
@@ -27,6 +27,8 @@ public final class AppendRequest: @unchecked Sendable {
   var storedHash: ContentHash?
   var recordIndex = 0
   var existing: UnitID?
+  /// Keeps the unit's memory.
+  var batch: Batch?
 
   public init(loop: Int) { self.loop = loop }
 
@@ -37,6 +39,7 @@ public final class AppendRequest: @unchecked Sendable {
     isIDCleared = false
     storedHash = nil
     existing = nil
+    batch = nil
   }
 
   /// Resumes the connection's task. On its loop's thread, once the outcome is there.

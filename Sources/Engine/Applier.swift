@@ -1,5 +1,6 @@
+internal import EventLoop
 internal import Glibc
-internal import Model
+public import Model
 public import Storage
 internal import Synchronization
 public import WAL
@@ -24,6 +25,7 @@ public final class Applier: @unchecked Sendable {
     var bytes = 0
     var units = 0
     var isStopping = false
+    var wantsFlush = false
   }
 
   private let store: any EventStore
@@ -77,6 +79,12 @@ public final class Applier: @unchecked Sendable {
     if isDue { sem_post(wake) }
   }
 
+  /// Asks for everything that is applied to be written to disk, without waiting for it. Any thread.
+  public func requestFlush() {
+    queue.withLock { $0.wantsFlush = true }
+    sem_post(wake)
+  }
+
   private func isFull(_ queue: borrowing Queue) -> Bool {
     queue.bytes >= limits.bytes || queue.units >= limits.units
   }
@@ -86,7 +94,7 @@ public final class Applier: @unchecked Sendable {
     let failed = pthread_create(&thread, nil, { argument in
       guard let argument else { return nil }
       let applier = Unmanaged<Applier>.fromOpaque(argument).takeRetainedValue()
-      pthread_setname_np(pthread_self(), "engram-apply")
+      EventLoop.nameThread("engram-apply")
       applier.run()
       return nil
     }, keep.toOpaque())
@@ -106,12 +114,14 @@ public final class Applier: @unchecked Sendable {
   private func run() {
     while true {
       waitForWork()
-      let (batches, isStopping) = queue.withLock { queue in
+      let (batches, isStopping, wantsFlush) = queue.withLock { queue in
         let taken = queue.batches
+        let wantsFlush = queue.wantsFlush
+        queue.wantsFlush = false
         queue.batches = []
         queue.bytes = 0
         queue.units = 0
-        return (taken, queue.isStopping)
+        return (taken, queue.isStopping, wantsFlush)
       }
       var share = batches[...]
       while !share.isEmpty {
@@ -128,6 +138,7 @@ public final class Applier: @unchecked Sendable {
         share = share.dropFirst(part.count)
       }
       if batches.isEmpty, isStopping { return }
+      if wantsFlush { try? store.flush(wait: false) }
       refreshPersisted()
     }
   }

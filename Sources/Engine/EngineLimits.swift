@@ -14,6 +14,8 @@ public struct EngineLimits: Sendable {
   public var backlogMax = 16_384
   /// One slab; a batch is at most this, or one request.
   public var slabBytes = 4 << 20
+  /// Slabs registered with the ring, if the limit of locked memory allows.
+  public var registeredSlabs = 24
   /// Nanoseconds without a commit after which an empty batch bears witness to the last one.
   public var witnessAfterNanoseconds: UInt64 = 200_000_000
   /// Below this much free space writes are answered 507.

@@ -1,13 +1,6 @@
+internal import Bytes
 internal import Model
 public import WAL
-
-/// What the home has counted since the start.
-public struct HomeCounters: Sendable {
-  public var units: UInt64 = 0
-  public var batches: UInt64 = 0
-  public var batchBytes: UInt64 = 0
-  public var refusals: UInt64 = 0
-}
 
 extension Home: CommitCompletion {
   /// The log says what became of the batch in flight. Durable, then visible: only here does anyone learn of it.
@@ -29,9 +22,8 @@ extension Home: CommitCompletion {
     inFlight = nil
     window.append(batch)
     sequencer.published(through: batch.lastPosition)
-    unapplied.append((batch.lastPosition, batch.paddedBytes))
-    unappliedBytes += batch.paddedBytes
-    surroundings.publish(batch)
+    adopt(batch)
+    surroundings?.publish(batch)
     for request in inFlightRequests { finish(request, in: batch) }
     inFlightRequests.removeAll(keepingCapacity: true)
     shrinkWindow()
@@ -39,7 +31,7 @@ extension Home: CommitCompletion {
   }
 
   private func drainBacklog() {
-    while let request = backlog.first, sequence(request) { _ = backlog.popFirst() }
+    while let request = backlog.first, place(request) { _ = backlog.popFirst() }
   }
 
   /// Ends the writer: what is in flight may or may not be on disk, so nobody is answered.
@@ -48,6 +40,6 @@ extension Home: CommitCompletion {
     inFlightRequests.removeAll()
     openRequests.removeAll()
     backlog.removeAll()
-    surroundings.logFailed(reason)
+    surroundings?.logFailed(reason)
   }
 }

@@ -1,6 +1,7 @@
 internal import Bytes
 public import Model
-public import Storage
+internal import Storage
+internal import Telemetry
 public import WAL
 
 /// What the home of the log needs from the world around it: real in the server, simulated in the tests.
@@ -34,7 +35,9 @@ public final class Home {
   let log: any CommitLog
   let store: any EventStore
   public let limits: EngineLimits
-  unowned let surroundings: any HomeSurroundings
+  /// Set before the first append; it outlives the home.
+  public weak var surroundings: (any HomeSurroundings)?
+  let metrics: EngineMetrics
   public let window: WindowIndex
   var state = State.running
   var sequencer: Sequencer
@@ -55,30 +58,29 @@ public final class Home {
   var isWaitingForRoom = false
   /// Free space is below the limit: reads go on, writes are refused.
   public var isSpaceShort = false
-  public private(set) var counters = HomeCounters()
 
   /// The home of `log`, whose tail is where `sequencer` stands.
   init(
     log: any CommitLog, store: any EventStore, sequencer: Sequencer, window: WindowIndex, applied: Position,
-    unappliedBytes: Int, limits: EngineLimits, pool: SlabPool, surroundings: any HomeSurroundings
+    limits: EngineLimits, metrics: EngineMetrics, pool: SlabPool
   ) {
     self.log = log
     self.store = store
     self.sequencer = sequencer
     self.window = window
     self.applied = applied
-    self.unappliedBytes = unappliedBytes
     self.limits = limits
-    self.surroundings = surroundings
+    self.metrics = metrics
     builder = BatchBuilder(
       pool: pool, batchBytesMax: limits.slabBytes, batchBytesLimit: log.batchBytesLimit)
     log.onRoom = { [weak self] in self?.retry() }
   }
 
   public var isIdle: Bool { inFlight == nil && builder.isEmpty && backlog.isEmpty && loadsWaiting == 0 }
-  public var acceptsWrites: Bool { state == .running && overload() == nil }
   public var tail: Position { sequencer.tail }
-  public var backlogCount: Int { backlog.count }
+  public var isOverloaded: Bool { state == .running && overload() != nil }
+  public var waitingCount: Int { backlog.count + loadsWaiting }
+  public var residentContexts: Int { sequencer.contexts.count }
 
   // MARK: Admission
 
@@ -112,7 +114,7 @@ public final class Home {
     if let id = request.draft.id, !request.isIDCleared, !clearID(id, request) { return }
     if request.context == nil, !bringContext(request) { return }
     request.context?.pins += 1
-    if !backlog.isEmpty || !sequence(request) { backlog.append(request) }
+    if !backlog.isEmpty || !place(request) { backlog.append(request) }
   }
 
   /// Learns whether the id is taken in window or store. False: the answer comes later.
@@ -141,7 +143,7 @@ public final class Home {
     let lowest = window.lowest
     let store = store
     loadsWaiting += 1
-    let taken = surroundings.read({ Home.find(id, in: store, tier: .disk) }) { [self] found in
+    let taken = surroundings?.read({ Home.find(id, in: store, tier: .disk) }) { [self] found in
       loadsWaiting -= 1
       guard state != .failed else { return refuse(request, Home.stopped) }
       if lowest != window.lowest, case .notFound = found { return admit(request) }
@@ -153,7 +155,7 @@ public final class Home {
       request.isIDCleared = true
       admit(request)
     }
-    if !taken {
+    if taken != true {
       loadsWaiting -= 1
       refuse(request, Problem(.unavailable, "too many reads wait; try again"))
     }
@@ -195,10 +197,10 @@ public final class Home {
     }
     contextLoads[id] = [request]
     let store = store
-    let taken = surroundings.read({
+    let taken = surroundings?.read({
       id.withUnsafeBytes { Home.load($0, from: store, tier: .disk) }
     }) { [self] loaded in contextLoaded(id, loaded) }
-    if !taken {
+    if taken != true {
       contextLoads[id] = nil
       loadsWaiting -= 1
       refuse(request, Problem(.unavailable, "too many reads wait; try again"))
@@ -229,7 +231,7 @@ public final class Home {
   // MARK: Sequencing
 
   /// Turns an admitted append into events in the open batch. False: there is no room until a batch is sealed.
-  private func sequence(_ request: AppendRequest) -> Bool {
+  func place(_ request: AppendRequest) -> Bool {
     guard let context = request.context else { return true }
     let draft = request.draft
     guard let agent = draft.agentID else { return true }
@@ -249,8 +251,8 @@ public final class Home {
       Sequencer.Append(
         context: context, agent: agent, change: change, id: draft.id, hash: draft.contentHash,
         stored: request.storedHash, hasFence: draft.fence != nil,
-        expectedSequence: draft.expectedSequence?.rawValue, now: surroundings.wallClock,
-        random: surroundings.randomBits()))
+        expectedSequence: draft.expectedSequence?.rawValue, now: surroundings?.wallClock ?? 0,
+        random: surroundings?.randomBits() ?? 0))
     switch decision {
     case .append(let appended):
       encode(request, context, agent, appended, into: memory, contextBytes, unitBytes)
@@ -296,7 +298,7 @@ public final class Home {
           logTime: appended.logTime),
         into: cursor, capacity: unitBytes))
     openRequests.append(request)
-    counters.units += 1
+    metrics.units.add()
   }
 
   /// Answers a repeated append once the first one is durable.
@@ -332,8 +334,9 @@ public final class Home {
     swap(&openRequests, &inFlightRequests)
     inFlight = batch
     isWitnessed = false
-    counters.batches += 1
-    counters.batchBytes += UInt64(batch.paddedBytes)
+    metrics.batches.add()
+    metrics.batchUnits.record(UInt64(batch.count))
+    metrics.batchBytes.record(UInt64(batch.paddedBytes))
     log.append(batch, number: log.tail.number + 1, term: log.tail.term, completion: self)
   }
 
@@ -370,7 +373,13 @@ public final class Home {
       window.evictOldest()
       evicted = true
     }
-    if evicted { surroundings.evicted(through: Position(window.lowest.rawValue - 1)) }
+    if evicted { surroundings?.evicted(through: Position(window.lowest.rawValue - 1)) }
+  }
+
+  /// Takes in a batch that the log already held at the start, and that the window has.
+  func adopt(_ batch: Batch) {
+    unapplied.append((batch.lastPosition, batch.paddedBytes))
+    unappliedBytes += batch.paddedBytes
   }
 
   /// Takes no more appends; those under way are answered. `isIdle` says when that is done.
@@ -386,15 +395,17 @@ public final class Home {
     if let existing = request.existing {
       request.outcome = .exists(existing)
     } else if let batch {
-      request.outcome = .appended(batch, record: request.recordIndex)
+      request.batch = batch
+      request.outcome = .appended(batch.record(request.recordIndex))
     }
     request.context = nil
-    surroundings.completed(request)
+    surroundings?.completed(request)
   }
 
   private func refuse(_ request: AppendRequest, _ problem: Problem) {
+    metrics.refusals.add()
     request.outcome = .refused(problem)
     request.context = nil
-    surroundings.completed(request)
+    surroundings?.completed(request)
   }
 }

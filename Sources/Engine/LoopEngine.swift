@@ -22,16 +22,17 @@ public final class LoopEngine {
   public let loop: EventLoop
   public let window: WindowIndex
   public weak var observer: (any PublicationObserver)?
-  unowned let engine: Engine
+  unowned let engine: LiveEngine
   let store: any EventStore
   /// Nil on the home loop, which calls the home directly.
   let toHome: Mailbox<AppendRequest>?
   let fromHome: Mailbox<HomeMessage>?
   /// Messages that found the mailbox full; touched by the home thread.
   var overflow = Ring<HomeMessage>()
+  var isPosted = false
 
   init(
-    loop: EventLoop, window: WindowIndex, engine: Engine, store: any EventStore, isHome: Bool
+    loop: EventLoop, window: WindowIndex, engine: LiveEngine, store: any EventStore, isHome: Bool
   ) {
     self.loop = loop
     self.window = window
@@ -58,5 +59,46 @@ public final class LoopEngine {
         engine.home.submit(request)
       }
     }
+  }
+
+  // MARK: Turns
+
+  /// Puts a message into this loop's mailbox. Home thread; the loop is woken at the end of the home's turn.
+  func post(_ message: HomeMessage) {
+    isPosted = true
+    if overflow.isEmpty, fromHome?.push(message) == true { return }
+    overflow.append(message)
+  }
+
+  /// Moves what found the mailbox full, and wakes the loop. Home thread.
+  func flushPosted() {
+    while let message = overflow.first, fromHome?.push(message) == true { _ = overflow.popFirst() }
+    isPosted = !overflow.isEmpty
+    loop.wakeIfAsleep()
+  }
+
+  private func receive(_ message: HomeMessage) {
+    switch message {
+    case .published(let batch):
+      window.append(batch)
+      observer?.published(batch)
+    case .completed(let request):
+      request.resume()
+    case .evicted(let position):
+      while let oldest = window.oldest, oldest.lastPosition <= position { window.evictOldest() }
+    }
+  }
+}
+
+extension LoopEngine: TurnDelegate {
+  /// Learns what was published before any handler of this turn runs: what a client was told on another
+  /// connection, this loop knows.
+  public func turnDidReap(_ loop: EventLoop) {
+    guard let fromHome else { return engine.homeDidReap() }
+    fromHome.drain { receive($0) }
+  }
+
+  public func turnWillSubmit(_ loop: EventLoop) {
+    if fromHome == nil { engine.homeWillSubmit() }
   }
 }

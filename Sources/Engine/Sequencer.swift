@@ -121,11 +121,16 @@ struct Sequencer {
     while let first = pending.first, first.position <= position { _ = pending.popFirst() }
   }
 
-  /// Takes in an event that the log already holds, of a context that is resident.
-  mutating func replay(_ event: EventView, in context: ResidentContext) {
+  /// Takes in what an event says of the whole log: its end and its time.
+  mutating func observe(_ event: EventView) {
     if event.position > tail { tail = event.position }
     if event.logTime > logTime { logTime = event.logTime }
     if let unit = event.unit { ids.observe(unit.id, logTime: event.logTime) }
+  }
+
+  /// Takes in an event that the log already holds, of a context that is resident.
+  mutating func replay(_ event: EventView, in context: ResidentContext) {
+    observe(event)
     guard event.position > context.lastPosition else { return }
     context.lastPosition = event.position
     switch event.kind {

@@ -50,6 +50,13 @@ public final class WindowIndex {
     head = batch.lastPosition
   }
 
+  /// Another index of the same batches.
+  func duplicate() -> WindowIndex {
+    let other = WindowIndex(head: batches.first.map { Position($0.firstPosition.rawValue - 1) } ?? head)
+    for offset in 0..<batches.count { other.append(batches[offset]) }
+    return other
+  }
+
   /// Forgets the oldest batch.
   public func evictOldest() {
     guard let batch = batches.popFirst() else { return }

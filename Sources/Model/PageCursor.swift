@@ -34,6 +34,14 @@ public struct PageCursor: Hashable, Sendable {
   }
 
   /// Reads the cursor that a client sent with a query of this hash.
+  public init(_ text: [UInt8], of queryHash: UInt64) throws(Fault) {
+    let read: Result<PageCursor, Fault> = text.withUnsafeBytes { bytes in
+      do throws(Fault) { return .success(try PageCursor(bytes, of: queryHash)) } catch { return .failure(error) }
+    }
+    self = try read.get()
+  }
+
+  /// Reads the cursor that a client sent with a query of this hash.
   public init(_ text: UnsafeRawBufferPointer, of queryHash: UInt64) throws(Fault) {
     guard text.count == Self.textBytes, let bytes = Base64.decodeURL(text) else { throw .malformed }
     let words: (UInt64, UInt64)? = bytes.withUnsafeBytes { bytes in

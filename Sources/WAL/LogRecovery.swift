@@ -14,7 +14,8 @@ public struct RecoveredLog {
   /// The rows of the decision table that were met, in order.
   public internal(set) var rows: [RecoveryRow] = []
 
-  var log: LogID?
+  /// The log's UUID; nil for a log without segments.
+  public internal(set) var log: LogID?
   var segments: [LiveSegment] = []
   var spares: [SpareFile] = []
   var highestName: UInt64 = 0

@@ -85,6 +85,12 @@ public final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable 
   }
 
   /// What the kernel offers, and the names of what it lacks.
+  /// CLOCK_MONOTONIC as it is, ns: for measuring within a turn. Any thread; about 25 ns.
+  public static func monotonicNanoseconds() -> UInt64 { engram_monotonic_ns() }
+
+  /// Names the calling thread; 15 characters are kept.
+  public static func nameThread(_ name: String) { engram_name_thread(name) }
+
   public var features: RingFeatures { ring.features }
 
   public var isOnLoop: Bool { engram_current_loop() == Unmanaged.passUnretained(self).toOpaque() }

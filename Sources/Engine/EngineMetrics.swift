@@ -1,0 +1,54 @@
+public import Telemetry
+
+/// What the engine counts. Written on the home thread, read on any.
+public final class EngineMetrics: Sendable {
+  let units: Counter
+  let batches: Counter
+  let batchUnits: Histogram
+  let batchBytes: Histogram
+  let syncs: Histogram
+  let refusals: Counter
+  let position: Gauge
+  let applied: Gauge
+  let persisted: Gauge
+  let windowBytes: Gauge
+  let unappliedBytes: Gauge
+  let logBytes: Gauge
+  let logSegments: Gauge
+  let logSpares: Gauge
+  let freeBytes: Gauge
+  let storeBytes: Gauge
+  let storeMemoryBytes: Gauge
+  let storePendingBytes: Gauge
+  let waiting: Gauge
+  let contexts: Gauge
+
+  public init(_ registry: Registry) {
+    units = registry.counter("engram_units_appended_total", "Units sequenced into the log.")
+    batches = registry.counter("engram_commit_batches_total", "Batches handed to the log.")
+    batchUnits = registry.histogram("engram_commit_batch_units", "Events in a commit batch.", .count)
+    batchBytes = registry.histogram(
+      "engram_commit_batch_size_bytes", "Bytes of a commit batch on disk, padding included.", .bytes)
+    syncs = registry.histogram(
+      "engram_log_sync_duration_seconds", "Time of one durable write of the log.", .seconds)
+    refusals = registry.counter("engram_appends_refused_total", "Appends refused, for whatever reason.")
+    position = registry.gauge("engram_log_position", "Position of the newest event.")
+    applied = registry.gauge("engram_store_applied_position", "Position up to which the store has applied events.")
+    persisted = registry.gauge(
+      "engram_store_persisted_position", "Position up to which the store has events on disk.")
+    windowBytes = registry.gauge("engram_window_bytes", "Bytes of log in the recent window.")
+    unappliedBytes = registry.gauge(
+      "engram_unapplied_bytes", "Bytes of log that are durable and not applied to the store.")
+    logBytes = registry.gauge("engram_log_bytes", "Bytes of log on disk that the store has not persisted.")
+    logSegments = registry.gauge("engram_log_segments", "Segments in use.")
+    logSpares = registry.gauge("engram_log_spare_segments", "Segments made ahead or free for use again.")
+    freeBytes = registry.gauge("engram_disk_free_bytes", "Free space of the data directory's file system.")
+    storeBytes = registry.gauge("engram_store_bytes", "Bytes of the store's files.")
+    storeMemoryBytes = registry.gauge("engram_store_memory_bytes", "Bytes of the store's memtables.")
+    storePendingBytes = registry.gauge(
+      "engram_store_pending_compaction_bytes", "Bytes that the store's compaction has before it.")
+    waiting = registry.gauge(
+      "engram_appends_waiting", "Appends that wait for a look-up or for room in the open batch.")
+    contexts = registry.gauge("engram_resident_contexts", "Contexts in memory.")
+  }
+}

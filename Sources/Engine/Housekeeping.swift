@@ -1,0 +1,115 @@
+internal import EventLoop
+internal import Glibc
+internal import Model
+internal import Storage
+internal import Telemetry
+internal import WAL
+
+/// What has to be done from time to time at the home of the log: bear witness after a quiet while, let the log
+/// go that the store has persisted, look at free space and at the store's health. Home loop.
+final class Housekeeping: TimerTarget, @unchecked Sendable {
+  /// Nanoseconds between two looks.
+  private static let tick: UInt64 = 50_000_000
+  /// Ticks between two rounds of everything that isn't urgent.
+  private static let ticksPerRound = 20
+  private static let flushAfterBytes: UInt64 = 512 << 20
+  private static let flushAfterRounds = 60
+
+  weak var engine: LiveEngine?
+  var lastCommit: UInt64 = 0
+  /// Called once, when nothing is under way any more.
+  var drained: (@Sendable () -> Void)?
+  private var ticks = 0
+  private var roundsSinceFlush = 0
+  private var isLooking = false
+
+  func start() {
+    guard let engine else { return }
+    _ = engine.homeLoop.setTimer(after: Housekeeping.tick, self, tag: 0)
+  }
+
+  func timerFired(tag: UInt64) {
+    guard let engine else { return }
+    ticks += 1
+    let isQuiet = engine.homeLoop.now &- lastCommit >= engine.home.limits.witnessAfterNanoseconds
+    if isQuiet || drained != nil { engine.home.bearWitness() }
+    if ticks % Housekeeping.ticksPerRound == 0 { round(engine) }
+    finishDraining(engine)
+    start()
+  }
+
+  private func finishDraining(_ engine: LiveEngine) {
+    guard let drained, engine.home.isIdle, engine.log.isIdle, engine.home.isWitnessed else { return }
+    self.drained = nil
+    drained()
+  }
+
+  private func round(_ engine: LiveEngine) {
+    let persisted = engine.applier.persistedPosition
+    engine.log.trim(through: persisted)
+    engine.log.tick()
+    roundsSinceFlush += 1
+    if engine.log.logBytes > Housekeeping.flushAfterBytes || roundsSinceFlush >= Housekeeping.flushAfterRounds {
+      roundsSinceFlush = 0
+      if persisted < engine.home.tail { engine.applier.requestFlush() }
+    }
+    engine.change { $0.isOverloaded = engine.home.isOverloaded }
+    gauge(engine, persisted)
+    look(engine)
+  }
+
+  private func gauge(_ engine: LiveEngine, _ persisted: Position) {
+    let metrics = engine.metrics
+    metrics.position.set(Int64(clamping: engine.home.tail.rawValue))
+    metrics.applied.set(Int64(clamping: engine.applier.appliedPosition.rawValue))
+    metrics.persisted.set(Int64(clamping: persisted.rawValue))
+    metrics.windowBytes.set(Int64(engine.home.window.bytes))
+    metrics.unappliedBytes.set(Int64(engine.home.unappliedBytes))
+    metrics.logBytes.set(Int64(clamping: engine.log.logBytes))
+    metrics.logSegments.set(Int64(engine.log.segmentCount))
+    metrics.logSpares.set(Int64(engine.log.spareCount))
+    metrics.waiting.set(Int64(engine.home.waitingCount))
+    metrics.contexts.set(Int64(engine.home.residentContexts))
+  }
+
+  /// What may wait for the disk is looked at on another thread.
+  private func look(_ engine: LiveEngine) {
+    guard !isLooking else { return }
+    isLooking = true
+    let store = engine.store
+    let path = engine.disk.path
+    let taken = engine.read({ (free: Housekeeping.freeBytes(path), health: store.health()) }) {
+      [weak self] found in
+      self?.isLooking = false
+      self?.saw(found.free, found.health)
+    }
+    if !taken { isLooking = false }
+  }
+
+  private func saw(_ free: UInt64?, _ health: StoreHealth) {
+    guard let engine else { return }
+    if let free {
+      engine.home.isSpaceShort = free < engine.home.limits.freeBytesMin
+      engine.metrics.freeBytes.set(Int64(clamping: free))
+    }
+    engine.metrics.storeBytes.set(Int64(clamping: health.tableFileBytes + health.blobFileBytes))
+    engine.metrics.storeMemoryBytes.set(Int64(clamping: health.memtableBytes))
+    engine.metrics.storePendingBytes.set(Int64(clamping: health.pendingCompactionBytes))
+    let failures = engine.applier.failureCount
+    engine.change {
+      $0.isSpaceShort = engine.home.isSpaceShort
+      $0.isStoreHealthy = health.isHealthy && failures == 0
+      $0.storeDetail =
+        $0.isStoreHealthy
+        ? "healthy"
+        : "\(health.backgroundErrors) background errors, \(failures) failed writes"
+          + (health.isWriteStopped ? ", writes stopped" : "")
+    }
+  }
+
+  private static func freeBytes(_ path: String) -> UInt64? {
+    var status = statvfs()
+    guard statvfs(path, &status) == 0 else { return nil }
+    return UInt64(status.f_bavail) &* UInt64(status.f_frsize)
+  }
+}

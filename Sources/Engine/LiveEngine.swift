@@ -1,0 +1,168 @@
+internal import Bytes
+public import EventLoop
+internal import Glibc
+public import Model
+public import Storage
+internal import Synchronization
+internal import Telemetry
+public import WAL
+
+/// The engine in the server: the home of the log on the first loop, an engine for each loop, the threads that
+/// apply and read, and the timers that keep house.
+///
+/// Made on the main thread before the loops start; then each part belongs to the thread that its type names.
+public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
+  public let homeLoop: EventLoop
+  public let home: Home
+  public private(set) var engines: [LoopEngine] = []
+  public let store: any EventStore
+  /// Called on the home loop, once: the process must end with this message, without acknowledging anything more.
+  public var onFatal: (@Sendable (String) -> Void)?
+  let log: LocalLog
+  let disk: RingDisk
+  let applier: Applier
+  let metrics: EngineMetrics
+  private let readPool: ReadPool
+  private let housekeeping: Housekeeping
+  private var random: SystemRandomNumberGenerator
+  private let condition = Mutex(Condition())
+
+  /// What readiness looks at. Any thread.
+  public struct Condition: Sendable {
+    public var logFailure: String?
+    public var isSpaceShort = false
+    public var isStoreHealthy = true
+    public var storeDetail = "healthy"
+    public var isOverloaded = false
+    public var isDraining = false
+
+    public init() {}
+    public var isReady: Bool {
+      logFailure == nil && !isSpaceShort && isStoreHealthy && !isOverloaded && !isDraining
+    }
+  }
+
+  init(
+    _ parts: RecoveredParts, loops: [EventLoop], metrics: EngineMetrics, applier: Applier, readPool: ReadPool
+  ) {
+    homeLoop = loops[0]
+    store = parts.store
+    log = parts.log
+    disk = parts.disk
+    self.metrics = metrics
+    self.applier = applier
+    self.readPool = readPool
+    random = SystemRandomNumberGenerator()
+    home = parts.home
+    housekeeping = Housekeeping()
+    home.surroundings = self
+    for loop in loops {
+      let isHome = loop === homeLoop
+      let window = isHome ? home.window : home.window.duplicate()
+      let engine = LoopEngine(loop: loop, window: window, engine: self, store: parts.store, isHome: isHome)
+      loop.delegate = engine
+      engines.append(engine)
+    }
+    for batch in parts.batches { applier.enqueue(batch) }
+    log.onWrite = { metrics.syncs.record($0.nanoseconds) }
+    log.clock = { EventLoop.monotonicNanoseconds() }
+    housekeeping.engine = self
+  }
+
+  /// Begins to keep house and to apply. Before the loops start.
+  public func start() {
+    applier.start()
+    let housekeeping = housekeeping
+    homeLoop.perform { housekeeping.start() }
+  }
+
+  public var state: Condition { condition.withLock { $0 } }
+  func change(_ body: (inout Condition) -> Void) { condition.withLock { body(&$0) } }
+
+  // MARK: HomeSurroundings
+
+  public var wallClock: UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    return UInt64(max(0, time.tv_sec)) &* 1_000_000 &+ UInt64(time.tv_nsec / 1000)
+  }
+
+  public func randomBits() -> UInt64 { random.next() }
+
+  public func read<Found: Sendable>(
+    _ work: @escaping @Sendable () -> Found, _ done: @escaping (Found) -> Void
+  ) -> Bool {
+    read(work, resuming: homeLoop, done)
+  }
+
+  /// Runs `work` on a thread that may wait for the disk, then `done` on `loop`, whose thread calls this.
+  func read<Found: Sendable>(
+    _ work: @escaping @Sendable () -> Found, resuming loop: EventLoop, _ done: @escaping (Found) -> Void
+  ) -> Bool {
+    // `done` stays with its loop: the pool's thread only carries it back.
+    nonisolated(unsafe) let done = done
+    return readPool.submit {
+      let found = work()
+      loop.perform { done(found) }
+    }
+  }
+
+  public func publish(_ batch: Batch) {
+    for engine in engines where engine.loop !== homeLoop { engine.post(.published(batch)) }
+    applier.enqueue(batch)
+    engines[0].observer?.published(batch)
+    housekeeping.lastCommit = homeLoop.now
+  }
+
+  public func completed(_ request: AppendRequest) {
+    if request.loop == homeLoop.index {
+      request.resume()
+    } else {
+      engines[request.loop].post(.completed(request))
+    }
+  }
+
+  public func evicted(through position: Position) {
+    for engine in engines where engine.loop !== homeLoop { engine.post(.evicted(through: position)) }
+  }
+
+  public func logFailed(_ reason: String) {
+    change { $0.logFailure = reason }
+    onFatal?("the log failed: \(reason)")
+  }
+
+  // MARK: The home's turn
+
+  /// Drains what the other loops want appended. After completions, before jobs.
+  func homeDidReap() {
+    for engine in engines {
+      engine.toHome?.drain { home.submit($0) }
+    }
+  }
+
+  /// The end of the home's turn: what was sequenced goes to the disk, and loops that were written to are woken.
+  func homeWillSubmit() {
+    home.applied(through: applier.appliedPosition)
+    home.endOfTurn()
+    for engine in engines where engine.isPosted { engine.flushPosted() }
+  }
+
+  // MARK: The end
+
+  /// Takes no more appends, then calls `done` on the home loop once all that were under way are durable and the
+  /// log bears witness to it. Home loop.
+  public func drain(_ done: @escaping @Sendable () -> Void) {
+    change { $0.isDraining = true }
+    home.drain()
+    housekeeping.drained = done
+  }
+
+  /// Ends the threads and closes log and store. After the loops have ended.
+  public func close() {
+    readPool.close()
+    applier.stop()
+    disk.shutDown()
+    log.close()
+    store.close()
+  }
+}
