@@ -1,3 +1,5 @@
+internal import CBytes
+
 /// `uri-host [ ":" port ]` (RFC 3986, section 3.2), without user information.
 enum Authority {
   /// Checks the form, and returns whether there is a port in digits. An empty host is invalid in `http` URIs
@@ -18,29 +20,15 @@ enum Authority {
 
   /// The end of a registered name or IPv4 address, which is not empty.
   private static func nameEnd(_ bytes: UnsafeRawBufferPointer) throws(HTTPError) -> Int {
-    var index = 0
+    var index = engram_scan_host(bytes.baseAddress, 0, bytes.count)
     while index < bytes.count, bytes[index] != UInt8(ascii: ":") {
-      if bytes[index] == UInt8(ascii: "%") {
-        guard index + 2 < bytes.count, ASCII.hexadecimal(bytes[index + 1]) != nil,
-          ASCII.hexadecimal(bytes[index + 2]) != nil
-        else { throw .invalidHost }
-        index += 3
-      } else {
-        guard isNameByte(bytes[index]) else { throw .invalidHost }
-        index += 1
-      }
+      guard bytes[index] == UInt8(ascii: "%"), index + 2 < bytes.count,
+        ASCII.hexadecimal(bytes[index + 1]) != nil, ASCII.hexadecimal(bytes[index + 2]) != nil
+      else { throw .invalidHost }
+      index = engram_scan_host(bytes.baseAddress, index + 3, bytes.count)
     }
     guard index > 0 else { throw .invalidHost }
     return index
-  }
-
-  /// RFC 3986: unreserved and sub-delims.
-  private static func isNameByte(_ byte: UInt8) -> Bool {
-    switch UnicodeScalar(byte) {
-    case "a"..."z", "A"..."Z", "0"..."9", "-", ".", "_", "~": true
-    case "!", "$", "&", "'", "(", ")", "*", "+", ",", ";", "=": true
-    default: false
-    }
   }
 
   /// The end of `[` IPv6 address `]`. Groups are counted; an IPv4 tail counts as two.

@@ -1,3 +1,5 @@
+internal import CBytes
+
 /// Takes a request body out of the bytes behind its head: a fixed length, or chunks (RFC 9112, section 7.1),
 /// strictly. A machine without I/O: data is not copied but pointed at, and the outcome does not depend on how
 /// the bytes are cut. Chunk extensions and trailer fields are checked, bounded and ignored.
@@ -115,7 +117,8 @@ extension BodyDecoder {
     case .dataEnd:
       guard byte == ASCII.lineFeed else { throw .malformedChunkEnd }
       stage = .size
-    case .extensionName, .extensionNameRest, .extensionValue, .extensionToken, .quoted, .quotedPair, .quotedEnd:
+    case .extensionName, .extensionNameRest, .extensionValue, .extensionToken, .quoted, .quotedPair,
+      .quotedEnd:
       try takeExtension(byte)
     default: try takeTrailer(byte)
     }
@@ -162,7 +165,7 @@ extension BodyDecoder {
 
   /// `*( ";" token [ "=" ( token / quoted-string ) ] )` without the white space that a recipient need not take.
   private mutating func takeExtension(_ byte: UInt8) throws(HTTPError) {
-    let isToken = ASCII.isToken(byte)
+    let isToken = self.isToken(byte)
     if stage != .extensionName, stage != .extensionValue, stage != .quoted, stage != .quotedPair {
       if byte == ASCII.carriageReturn { return try endSize() }
       if byte == UInt8(ascii: ";") {
@@ -187,6 +190,11 @@ extension BodyDecoder {
     }
   }
 
+  /// RFC 9110, section 5.6.2: tchar.
+  private func isToken(_ byte: UInt8) -> Bool {
+    withUnsafeBytes(of: byte) { engram_scan_token($0.baseAddress, 0, 1) == 1 }
+  }
+
   private func isText(_ byte: UInt8) -> Bool { byte == ASCII.tab || (byte >= 0x20 && byte != 0x7f) }
 
   private mutating func takeTrailer(_ byte: UInt8) throws(HTTPError) {
@@ -199,7 +207,7 @@ extension BodyDecoder {
         return
       }
       guard byte != ASCII.space, byte != ASCII.tab else { throw .foldedField }
-      guard ASCII.isToken(byte) else { throw fault(byte, else: .malformedTrailer) }
+      guard isToken(byte) else { throw fault(byte, else: .malformedTrailer) }
       guard trailerFields < limits.trailerFieldsMax else { throw .trailersTooLarge }
       trailerFields += 1
       nameBytes = 1
@@ -209,7 +217,7 @@ extension BodyDecoder {
         stage = .trailerValue
         return
       }
-      guard ASCII.isToken(byte) else { throw fault(byte, else: .malformedTrailer) }
+      guard isToken(byte) else { throw fault(byte, else: .malformedTrailer) }
       guard Int(nameBytes) < HTTPLimits.fieldNameBytesMax else { throw .fieldNameTooLong }
       nameBytes += 1
     case .trailerValue:

@@ -53,15 +53,6 @@ public enum ASCII {
 
   @inline(__always) static func isDigit(_ byte: UInt8) -> Bool { byte &- 0x30 < 10 }
 
-  /// RFC 9110, section 5.6.2: tchar.
-  static func isToken(_ byte: UInt8) -> Bool {
-    switch UnicodeScalar(byte) {
-    case "a"..."z", "A"..."Z", "0"..."9": true
-    case "!", "#", "$", "%", "&", "'", "*", "+", "-", ".", "^", "_", "`", "|", "~": true
-    default: false
-    }
-  }
-
   /// The value of a hexadecimal digit, or `nil`.
   @inline(__always) static func hexadecimal(_ byte: UInt8) -> UInt8? {
     if byte &- 0x30 < 10 { return byte &- 0x30 }

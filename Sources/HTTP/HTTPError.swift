@@ -1,5 +1,6 @@
 /// Why a request can't be understood: the closed list of what this floor refuses. Each has the status that
-/// the peer is told; after any of them but the two of decoding, framing is lost and the connection closes.
+/// the peer is told. What `HeadParser` and `BodyDecoder` refuse leaves unknown where the next request begins:
+/// answer and close.
 public enum HTTPError: UInt8, Error, Equatable, Sendable, CaseIterable {
   case bareCarriageReturn, bareLineFeed, controlCharacter
   case malformedRequestLine, malformedMethod, unknownMethod, malformedTarget, wrongTargetForm

@@ -17,13 +17,13 @@ public struct HeadParser: Sendable {
     case failure(HTTPError)
   }
 
-  enum Stage: Equatable {
+  private enum Stage: UInt8 {
     case start, requestLine, fields
-    case failed(HTTPError)
   }
 
-  let limits: HTTPLimits
+  private let limits: HTTPLimits
   private var stage = Stage.start
+  private var failed: HTTPError?
   private var lineStart: UInt16 = 0
   private var scanned: UInt16 = 0
 
@@ -38,14 +38,16 @@ public struct HeadParser: Sendable {
   /// Looks at `bytes`, which begin where the last head or body ended and hold everything since, and fills `head`
   /// once its end is there. The bytes may have moved between calls; they are not kept.
   public mutating func parse(_ bytes: UnsafeRawBufferPointer, into head: inout RequestHead) -> Outcome {
-    if case .failed(let error) = stage { return .failure(error) }
+    if let failed { return .failure(failed) }
     guard let base = bytes.baseAddress else { return .needMore }
     do throws(HTTPError) {
       guard let end = try advance(base, bytes.count, &head) else { return .needMore }
-      self = HeadParser(limits: limits)
+      stage = .start
+      lineStart = 0
+      scanned = 0
       return .head(consumed: end)
     } catch {
-      stage = .failed(error)
+      failed = error
       return .failure(error)
     }
   }
@@ -60,103 +62,59 @@ public struct HeadParser: Sendable {
     if !isUnderWay { head.clear() }
     var start = Int(lineStart)
     var next = Int(scanned)
-    while true {
-      let lineMax = stage == .fields ? limit : Int(limits.requestLineBytesMax)
+    while stage != .fields {
+      let lineMax = Int(limits.requestLineBytesMax)
       next = engram_scan_line(base, next, min(view, start + lineMax + 1))
-      if next - start > lineMax { throw .requestLineTooLong }
-      guard next + 1 < view else {
-        if next < view { try check(base.load(fromByteOffset: next, as: UInt8.self), nil) }
-        if count >= limit { throw .headTooLarge }
-        lineStart = UInt16(truncatingIfNeeded: start)
-        scanned = UInt16(truncatingIfNeeded: next)
-        return nil
+      guard next - start <= lineMax else { throw .requestLineTooLong }
+      guard try lineEnds(base, next, view) else { return try wait(start, next, count >= limit) }
+      if start < next {
+        try head.readRequestLine(base, start, next)
+        stage = .fields
+      } else {
+        // RFC 9112, section 2.2: one empty line before the request line is forgiven.
+        guard stage == .start else { throw .malformedRequestLine }
+        stage = .requestLine
       }
-      try check(
-        base.load(fromByteOffset: next, as: UInt8.self), base.load(fromByteOffset: next + 1, as: UInt8.self))
-      if try line(base, start, next, &head) { return next + 2 }
       next += 2
+      start = next
+    }
+    let fieldsMax = min(Int(limits.fieldsMax), head.capacity)
+    while true {
+      next = engram_scan_line(base, next, view)
+      guard try lineEnds(base, next, view) else { return try wait(start, next, count >= limit) }
+      if start == next {
+        try head.readMeaning(base)
+        return next &+ 2
+      }
+      try head.readField(base, start, next, view, fieldsMax)
+      next &+= 2
       start = next
     }
   }
 
-  /// Whether a line ends here as it must, in CR and then LF, as far as they are known.
-  @inline(__always) private func check(_ byte: UInt8, _ following: UInt8?) throws(HTTPError) {
+  /// Whether CR and LF stand at `next`, where a line scan stopped; false if that can't be known yet.
+  @inline(__always) private func lineEnds(
+    _ base: UnsafeRawPointer, _ next: Int, _ view: Int
+  ) throws(HTTPError) -> Bool {
+    if next &+ 1 < view {
+      let pair = UInt16(littleEndian: base.loadUnaligned(fromByteOffset: next, as: UInt16.self))
+      if pair == 0x0a0d { return true }
+    } else if next == view {
+      return false
+    }
+    let byte = base.load(fromByteOffset: next, as: UInt8.self)
     guard byte == ASCII.carriageReturn else {
       throw byte == ASCII.lineFeed ? .bareLineFeed : .controlCharacter
     }
-    if let following, following != ASCII.lineFeed { throw .bareCarriageReturn }
-  }
-
-  /// Takes the line `start ..< end`; true if it was the last of the head.
-  @inline(__always) private mutating func line(
-    _ base: UnsafeRawPointer, _ start: Int, _ end: Int, _ head: inout RequestHead
-  ) throws(HTTPError) -> Bool {
-    if stage == .fields {
-      guard start < end else {
-        try finish(base, &head)
-        return true
-      }
-      try field(base, start, end, &head)
-      return false
-    }
-    if start == end {
-      // RFC 9112, section 2.2: one empty line before the request line is forgiven.
-      guard stage == .start else { throw .malformedRequestLine }
-      stage = .requestLine
-      return false
-    }
-    try requestLine(base, start, end, &head)
-    stage = .fields
+    guard next + 1 == view else { throw .bareCarriageReturn }
     return false
   }
 
-  /// Notes a field line, whose bytes are known to hold no control character but HTAB.
-  private func field(
-    _ base: UnsafeRawPointer, _ start: Int, _ end: Int, _ head: inout RequestHead
-  ) throws(HTTPError) {
-    let first = base.load(fromByteOffset: start, as: UInt8.self)
-    guard first != ASCII.space, first != ASCII.tab else { throw .foldedField }
-    guard head.fieldCount < min(Int(limits.fieldsMax), head.capacity) else { throw .tooManyFields }
-    let colon = engram_scan_byte(base, start, end, UInt8(ascii: ":"))
-    let nameLength = colon - start
-    guard colon < end else { throw .missingColon }
-    guard nameLength > 0 else { throw .malformedFieldName }
-    let known = KnownField.match(base + start, nameLength)
-    if let known {
-      if known.framesMessage, head.has(known) { throw .repeatedField }
-    } else {
-      try checkName(base, start, colon)
-    }
-    var valueStart = colon + 1
-    var valueEnd = end
-    while valueStart < valueEnd, isBlank(base, valueStart) { valueStart += 1 }
-    while valueEnd > valueStart, isBlank(base, valueEnd - 1) { valueEnd -= 1 }
-    head.append(
-      RequestHead.Field(
-        name: UInt16(truncatingIfNeeded: start), value: UInt16(truncatingIfNeeded: valueStart),
-        valueLength: UInt16(truncatingIfNeeded: valueEnd - valueStart),
-        nameLength: UInt8(truncatingIfNeeded: nameLength), known: known?.rawValue ?? RequestHead.absent))
-  }
-
-  private func checkName(_ base: UnsafeRawPointer, _ start: Int, _ colon: Int) throws(HTTPError) {
-    let stop = engram_scan_token(base, start, colon)
-    guard stop == colon else { throw isBlank(base, colon - 1) ? .spaceBeforeColon : .malformedFieldName }
-    guard colon - start <= HTTPLimits.fieldNameBytesMax else { throw .fieldNameTooLong }
-  }
-
-  @inline(__always) private func isBlank(_ base: UnsafeRawPointer, _ offset: Int) -> Bool {
-    let byte = base.load(fromByteOffset: offset, as: UInt8.self)
-    return byte == ASCII.space || byte == ASCII.tab
-  }
-}
-
-extension RequestHead {
-  /// Notes one more field line; there is room for it.
-  @inline(__always) mutating func append(_ field: Field) {
-    fields[fieldCount] = field
-    if field.known != RequestHead.absent, known[Int(field.known)] == RequestHead.absent {
-      known[Int(field.known)] = UInt8(truncatingIfNeeded: fieldCount)
-    }
-    fieldCount += 1
+  /// Remembers where to go on, unless the head has already used up its room.
+  private mutating func wait(_ start: Int, _ next: Int, _ isFull: Bool) throws(HTTPError) -> Int? {
+    guard !isFull else { throw .headTooLarge }
+    lineStart = UInt16(truncatingIfNeeded: start)
+    scanned = UInt16(truncatingIfNeeded: next)
+    return nil
   }
 }

@@ -1,5 +1,5 @@
-/// The fields that somebody in the house asks for by name. The parser recognises them by length and by whole
-/// words, and keeps the place of the first of each, so that looking one up costs a load.
+/// The fields that somebody in the house asks for by name. The parser recognises them once and keeps the
+/// place of the first of each, so that looking one up costs a load.
 public enum KnownField: UInt8, Sendable, CaseIterable {
   case accept, acceptEncoding, accessControlRequestHeaders, accessControlRequestMethod, authorization
   case cacheControl, connection, contentEncoding, contentLength, contentType, cookie, expect, forwarded, host
@@ -56,81 +56,89 @@ public enum KnownField: UInt8, Sendable, CaseIterable {
     }
   }
 
-  /// Fields that decide where the message ends or whom it is for: a second one is refused at once.
-  var framesMessage: Bool { self == .host || self == .contentLength || self == .transferEncoding }
+}
 
-  /// The field whose name is these `count` (at least 1) bytes, in any case. A match proves that the name is a
-  /// token: setting bit 5 turns no printable byte but a letter into a letter, and none but '-' into '-'.
-  static func match(_ bytes: UnsafeRawPointer, _ count: Int) -> KnownField? {
-    let first = bytes.load(as: UInt8.self) | 0x20
-    let last = bytes.load(fromByteOffset: count - 1, as: UInt8.self) | 0x20
-    guard let candidate = candidate(count, first, last) else { return nil }
-    return spell(bytes, UnsafeRawPointer(candidate.name.utf8Start), count) ? candidate : nil
-  }
+/// Finds known fields by name: a table without collisions over the length and the outer letters leaves one
+/// candidate, and one comparison by words decides. Made once per process and never changed.
+struct KnownFieldIndex: @unchecked Sendable {
+  /// 256 slots of a field's number or `absent`, then for each field its name and, in the last byte, its length.
+  private let table: UnsafeMutableRawPointer
+  private static let slots = 256
+  private static let nameBytes = 32
 
-  /// The only field with this length and these letters at its ends, so that one comparison decides.
-  @inline(__always) private static func candidate(_ count: Int, _ first: UInt8, _ last: UInt8) -> KnownField? {
-    switch (count, UnicodeScalar(first)) {
-    case (2, "t"): .te
-    case (4, "h"): .host
-    case (5, "r"): .range
-    case (6, "a"): .accept
-    case (6, "c"): .cookie
-    case (6, "e"): .expect
-    case (6, "o"): .origin
-    case (6, "p"): .prefer
-    case (7, "r"): .referer
-    case (7, "t"): .trailer
-    case (7, "u"): .upgrade
-    case (8, "i"): UnicodeScalar(last) == "h" ? .ifMatch : .ifRange
-    case (9, "f"): .forwarded
-    case (10, "c"): .connection
-    case (10, "t"): .tracestate
-    case (10, "u"): .userAgent
-    case (10, "x"): .xAgentID
-    case (11, "t"): .traceparent
-    case (12, "c"): .contentType
-    case (12, "x"): .xRequestID
-    case (13, "a"): .authorization
-    case (13, "c"): .cacheControl
-    case (13, "i"): .ifNoneMatch
-    case (13, "l"): .lastEventID
-    case (14, "c"): .contentLength
-    case (15, "a"): .acceptEncoding
-    case (15, "i"): .idempotencyKey
-    case (15, "x"): .xForwardedFor
-    case (16, "c"): .contentEncoding
-    case (17, "i"): .ifModifiedSince
-    case (17, "s"): .secWebSocketKey
-    case (17, "t"): .transferEncoding
-    case (17, "x"): .xForwardedProto
-    case (19, "i"): .ifUnmodifiedSince
-    case (21, "s"): .secWebSocketVersion
-    case (22, "s"): .secWebSocketProtocol
-    case (24, "s"): .secWebSocketExtensions
-    case (29, "a"): .accessControlRequestMethod
-    case (30, "a"): .accessControlRequestHeaders
-    default: nil
+  static let shared = KnownFieldIndex()
+
+  private init() {
+    let size = KnownFieldIndex.slots + KnownField.count * KnownFieldIndex.nameBytes
+    table = .allocate(byteCount: size, alignment: 64)
+    table.initializeMemory(as: UInt8.self, repeating: 0, count: size)
+    table.initializeMemory(as: UInt8.self, repeating: RequestHead.absent, count: KnownFieldIndex.slots)
+    for field in KnownField.allCases {
+      let name = field.name
+      let count = name.utf8CodeUnitCount
+      precondition(count < KnownFieldIndex.nameBytes && Int(field.rawValue) < KnownField.count)
+      let slot = KnownFieldIndex.slot(UnsafeRawPointer(name.utf8Start), count)
+      let taken = table.load(fromByteOffset: slot, as: UInt8.self)
+      precondition(taken == RequestHead.absent, "two names in one slot: find other factors")
+      table.storeBytes(of: field.rawValue, toByteOffset: slot, as: UInt8.self)
+      let entry = table + KnownFieldIndex.offset(field.rawValue)
+      entry.copyMemory(from: name.utf8Start, byteCount: count)
+      entry.storeBytes(of: UInt8(count), toByteOffset: KnownFieldIndex.nameBytes - 1, as: UInt8.self)
     }
   }
 
-  /// Whether `bytes` spell the lower-case `name` of equal length, by words of eight bytes that may overlap.
-  @inline(__always) private static func spell(
+  private static func offset(_ field: UInt8) -> Int { slots &+ Int(field) &* nameBytes }
+
+  /// The factors were found by search: with them the names above have slots of their own.
+  @inline(__always) private static func slot(_ bytes: UnsafeRawPointer, _ count: Int) -> Int {
+    let first = Int(bytes.load(as: UInt8.self) | 0x20)
+    let last = Int(bytes.load(fromByteOffset: count &- 1, as: UInt8.self) | 0x20)
+    return (count &+ 21 &* first &+ last) & (slots &- 1)
+  }
+
+  /// The number of the field whose name is these `count` (at least 1) bytes, in any case, or `absent`. A match
+  /// proves that the name is a token: setting bit 5 turns no printable byte but a letter into a letter, and none
+  /// but '-' into '-'.
+  @inline(__always) func match(_ bytes: UnsafeRawPointer, _ count: Int) -> UInt8 {
+    let field = table.load(fromByteOffset: KnownFieldIndex.slot(bytes, count), as: UInt8.self)
+    guard field != RequestHead.absent else { return field }
+    let name = UnsafeRawPointer(table + KnownFieldIndex.offset(field))
+    let length = name.load(fromByteOffset: KnownFieldIndex.nameBytes &- 1, as: UInt8.self)
+    guard count == Int(length), spell(bytes, name, count) else { return RequestHead.absent }
+    return field
+  }
+
+  /// Whether `bytes` spell the lower-case `name` of equal length, by words that may overlap.
+  @inline(__always) private func spell(
     _ bytes: UnsafeRawPointer, _ name: UnsafeRawPointer, _ count: Int
   ) -> Bool {
-    guard count >= 8 else {
-      for index in 0..<count where bytes.load(fromByteOffset: index, as: UInt8.self) | 0x20
-        != name.load(fromByteOffset: index, as: UInt8.self)
-      { return false }
-      return true
+    if count >= 8 {
+      var offset = 0
+      while offset < count &- 8 {
+        guard word(bytes, offset) == name.loadUnaligned(fromByteOffset: offset, as: UInt64.self) else {
+          return false
+        }
+        offset &+= 8
+      }
+      return word(bytes, count &- 8) == name.loadUnaligned(fromByteOffset: count &- 8, as: UInt64.self)
     }
-    let bit5: UInt64 = 0x2020_2020_2020_2020
-    var offset = 0
-    while true {
-      let word = bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self) | bit5
-      guard word == name.loadUnaligned(fromByteOffset: offset, as: UInt64.self) else { return false }
-      if offset == count - 8 { return true }
-      offset = min(offset + 8, count - 8)
+    if count >= 4 {
+      let last = count &- 4
+      return half(bytes, 0) == name.loadUnaligned(as: UInt32.self)
+        && half(bytes, last) == name.loadUnaligned(fromByteOffset: last, as: UInt32.self)
     }
+    for index in 0..<count {
+      let byte = bytes.load(fromByteOffset: index, as: UInt8.self) | 0x20
+      guard byte == name.load(fromByteOffset: index, as: UInt8.self) else { return false }
+    }
+    return true
+  }
+
+  @inline(__always) private func word(_ bytes: UnsafeRawPointer, _ offset: Int) -> UInt64 {
+    bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self) | 0x2020_2020_2020_2020
+  }
+
+  @inline(__always) private func half(_ bytes: UnsafeRawPointer, _ offset: Int) -> UInt32 {
+    bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self) | 0x2020_2020
   }
 }

@@ -63,6 +63,7 @@ public struct RequestHead: ~Copyable, @unchecked Sendable {
   let fields: UnsafeMutablePointer<Field>
   /// For each `KnownField` the index of its first line, or `absent`.
   let known: UnsafeMutablePointer<UInt8>
+  let names = KnownFieldIndex.shared
   let capacity: Int
 
   /// Storage for heads of at most `fieldsMax` lines: the limit that the parser enforces, or more.

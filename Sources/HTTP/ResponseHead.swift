@@ -67,7 +67,8 @@ public struct ResponseHead: Sendable {
   public static let continueLine: StaticString = "HTTP/1.1 100 Continue\r\n\r\n"
 
   public init(
-    _ status: Status, _ mediaType: MediaType = .none, length: UInt64? = nil, persistence: Persistence = .implied
+    _ status: Status, _ mediaType: MediaType = .none, length: UInt64? = nil,
+    persistence: Persistence = .implied
   ) {
     self.status = status
     self.mediaType = mediaType

@@ -88,7 +88,8 @@ public final class Registry: Sendable {
   }
 
   private func add(
-    _ name: String, _ help: String, _ kind: Kind, _ scale: Histogram.Scale?, _ labels: [Label], _ source: Source
+    _ name: String, _ help: String, _ kind: Kind, _ scale: Histogram.Scale?, _ labels: [Label],
+    _ source: Source
   ) {
     precondition(Names.isMetric(name, kind, scale), "a metric name against the conventions: \(name)")
     precondition(!help.isEmpty, "a metric without help: \(name)")

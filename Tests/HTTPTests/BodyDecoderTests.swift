@@ -9,7 +9,8 @@ struct Decoding: Equatable {
 
   /// Feeds `bytes` in pieces that end at `cuts` and at the end, each in memory of its own.
   init(
-    _ bytes: [UInt8], _ framing: BodyFraming = .chunked, cuts: some Sequence<Int> = [], bytesMax: UInt64 = 1 << 20,
+    _ bytes: [UInt8], _ framing: BodyFraming = .chunked, cuts: some Sequence<Int> = [],
+    bytesMax: UInt64 = 1 << 20,
     limits: HTTPLimits = HTTPLimits()
   ) {
     var decoder = BodyDecoder(framing, bytesMax: bytesMax, limits: limits)
@@ -57,14 +58,17 @@ struct Decoding: Equatable {
     ("ffffffffffffffffff\r\n", .malformedChunkSize), ("ffffffffffffffff\r\n", .bodyTooLarge),
     ("8000000000000000\r\n", .bodyTooLarge), ("5\nhello", .bareLineFeed), ("\n", .bareLineFeed),
     ("5\rhello", .bareCarriageReturn), ("5\r\r\n", .bareCarriageReturn), ("\0", .controlCharacter),
-    ("5\0\r\n", .controlCharacter), ("5;\r\n", .malformedChunkExtension), ("5;a=\r\n", .malformedChunkExtension),
+    ("5\0\r\n", .controlCharacter), ("5;\r\n", .malformedChunkExtension),
+    ("5;a=\r\n", .malformedChunkExtension),
     ("5; a\r\n", .malformedChunkExtension), ("5;a =b\r\n", .malformedChunkExtension),
     ("5;a= b\r\n", .malformedChunkExtension), ("5 ;a\r\n", .malformedChunkSize),
     ("5;a=b=c\r\n", .malformedChunkExtension), ("5;=b\r\n", .malformedChunkExtension),
     ("5;;\r\n", .malformedChunkExtension), ("5;a\n", .bareLineFeed), ("5;a=\"b\n\"\r\n", .bareLineFeed),
     ("5;a=\"b\r\n\"\r\n", .malformedChunkExtension), ("5;a=\"\\\r\n", .malformedChunkExtension),
-    ("5;a=\"b\"c\r\n", .malformedChunkExtension), ("5;a\rb", .bareCarriageReturn), ("5;a\u{7f}\r\n", .controlCharacter),
-    ("5;a=\0\r\n", .controlCharacter), ("5;a=(\r\n", .malformedChunkExtension), ("5;é\r\n", .malformedChunkExtension),
+    ("5;a=\"b\"c\r\n", .malformedChunkExtension), ("5;a\rb", .bareCarriageReturn),
+    ("5;a\u{7f}\r\n", .controlCharacter),
+    ("5;a=\0\r\n", .controlCharacter), ("5;a=(\r\n", .malformedChunkExtension),
+    ("5;é\r\n", .malformedChunkExtension),
     ("5\r\nhello0\r\n", .malformedChunkEnd), ("5\r\nhello\n0\r\n", .malformedChunkEnd),
     ("5\r\nhello\r0\r\n", .malformedChunkEnd), ("5\r\nhell\r\n0\r\n\r\n", .malformedChunkEnd),
     ("5\r\nhello!\r\n0\r\n\r\n", .malformedChunkEnd), ("1\r\nx\r\n\r\n", .malformedChunkSize),
@@ -161,7 +165,8 @@ struct Decoding: Equatable {
     var limits = HTTPLimits()
     limits.chunkExtensionBytesMax = 6
     #expect(Decoding("1;a\r\nx\r\n0;b=c\r\n\r\n", limits: limits).state == .complete)
-    #expect(Decoding("1;a\r\nx\r\n0;b=cd\r\n\r\n", limits: limits).state == .failure(.chunkExtensionsTooLarge))
+    #expect(
+      Decoding("1;a\r\nx\r\n0;b=cd\r\n\r\n", limits: limits).state == .failure(.chunkExtensionsTooLarge))
     let long = String(repeating: "e", count: 4095)
     #expect(Decoding("0;\(long)\r\n\r\n").state == .complete)
     #expect(Decoding("0;\(long)e\r\n\r\n").state == .failure(.chunkExtensionsTooLarge))
@@ -186,7 +191,8 @@ struct Decoding: Equatable {
   func mutatedChunks(seed: UInt64) {
     print("seed \(seed)")
     var random = SeededGenerator(seed: seed)
-    let corpus = BodyDecoderTests.good.map { Array($0.0.utf8) } + BodyDecoderTests.bad.map { Array($0.0.utf8) }
+    let corpus =
+      BodyDecoderTests.good.map { Array($0.0.utf8) } + BodyDecoderTests.bad.map { Array($0.0.utf8) }
     for _ in 0..<6000 {
       var bytes = corpus.randomElement(using: &random) ?? []
       for _ in 0..<Int.random(in: 1...3, using: &random) where !bytes.isEmpty {

@@ -27,7 +27,9 @@ import Testing
   }
 
   private func mutated(_ corpus: [[UInt8]], _ random: inout SeededGenerator) -> [UInt8] {
-    let dictionary = ["\r\n", "\r", "\n", " ", ":", "\t", "\0", "Host: a\r\n", "Content-Length: 1\r\n", "%", "?", "#"]
+    let dictionary = [
+      "\r\n", "\r", "\n", " ", ":", "\t", "\0", "Host: a\r\n", "Content-Length: 1\r\n", "%", "?", "#",
+    ]
     var bytes = corpus.randomElement(using: &random) ?? []
     for _ in 0..<Int.random(in: 1...4, using: &random) where !bytes.isEmpty {
       let at = Int.random(in: 0..<bytes.count, using: &random)

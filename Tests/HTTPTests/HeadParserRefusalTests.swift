@@ -37,7 +37,9 @@ struct Refusal: Sendable, CustomTestStringConvertible {
     fields("Content-Length: \(length)", .invalidContentLength)
   }
 
-  static func coding(_ coding: String, _ error: HTTPError = .invalidTransferCoding, _ status: Int = 400) -> Refusal {
+  static func coding(_ coding: String, _ error: HTTPError = .invalidTransferCoding, _ status: Int = 400)
+    -> Refusal
+  {
     fields("Transfer-Encoding: \(coding)", error, status)
   }
 
@@ -151,9 +153,10 @@ struct Refusal: Sendable, CustomTestStringConvertible {
     Refusal("GET / HTTP/1.1\r\nHost: a\r\nhOST: b\r\n\r\n", .repeatedField),
     Refusal("GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n", .repeatedField),
     Refusal("GET / HTTP/1.0\r\nHost: a b\r\n\r\n", .invalidHost),
-    .host(""), .host("  "), .host("a b"), .host("a,b"  + " c"), .host("a/b"), .host("a?b"), .host("a@b"),
+    .host(""), .host("  "), .host("a b"), .host("a,b" + " c"), .host("a/b"), .host("a?b"), .host("a@b"),
     .host("http://a"), .host("a#b"), .host("a\\b"), .host("é"), .host("a\"b"), .host("<a>"), .host("a\tb"),
-    .host(":80"), .host("a:b"), .host("a:80:80"), .host("a:-1"), .host("a:65536"), .host("a:99999999999999999999"),
+    .host(":80"), .host("a:b"), .host("a:80:80"), .host("a:-1"), .host("a:65536"),
+    .host("a:99999999999999999999"),
     .host("a: 80"), .host("%"), .host("%4"), .host("%zz"), .host("a%"), .host("::1"), .host("["), .host("[]"),
     .host("[::1"), .host("[::1]a"), .host("[::1]]"), .host("[1]"), .host("[1:2:3:4:5:6:7]"),
     .host("[1:2:3:4:5:6:7:8:9]"), .host("[1::2::3]"), .host("[:::]"), .host("[12345::]"), .host("[g::]"),
@@ -207,9 +210,11 @@ struct Refusal: Sendable, CustomTestStringConvertible {
   ]
 
   static let framings: [Refusal] = [
-    .length(""), .length("-1"), .length("+5"), .length("5,5"), .length("5, 5"), .length("5 5"), .length("0x5"),
+    .length(""), .length("-1"), .length("+5"), .length("5,5"), .length("5, 5"), .length("5 5"),
+    .length("0x5"),
     .length("5a"), .length("a"), .length("5.0"), .length("1e3"), .length("18446744073709551616"),
-    .length("99999999999999999999999999999999999999"), .length("\"5\""), .length("5;"), .length("५"), .length("1_0"),
+    .length("99999999999999999999999999999999999999"), .length("\"5\""), .length("5;"), .length("५"),
+    .length("1_0"),
     .fields("Content-Length: 5\r\nContent-Length: 5", .repeatedField),
     .fields("Content-Length: 5\r\ncontent-length: 6", .repeatedField),
     .fields("Content-Length: 5\r\nTransfer-Encoding: chunked", .lengthAndCoding),
@@ -218,13 +223,16 @@ struct Refusal: Sendable, CustomTestStringConvertible {
     .fields("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", .repeatedField),
     .fields("Transfer-Encoding: gzip\r\ntransfer-encoding: chunked", .repeatedField),
     .coding(""), .coding("identity"), .coding("gzip"), .coding("chunked, chunked"), .coding("chunked, gzip"),
-    .coding("xchunked"), .coding("chunkedx"), .coding("\"chunked\""), .coding("chunked;"), .coding("chunked;q=1"),
-    .coding("chunked,"), .coding(",chunked"), .coding("chunked identity"), .coding("\u{b}chunked", .controlCharacter),
+    .coding("xchunked"), .coding("chunkedx"), .coding("\"chunked\""), .coding("chunked;"),
+    .coding("chunked;q=1"),
+    .coding("chunked,"), .coding(",chunked"), .coding("chunked identity"),
+    .coding("\u{b}chunked", .controlCharacter),
     .coding("gzip, chunked", .unsupportedTransferCoding, 501),
     .coding("deflate , Chunked", .unsupportedTransferCoding, 501),
     .coding("identity, chunked", .unsupportedTransferCoding, 501),
     Refusal("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", .codingInOldVersion),
-    Refusal("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n", .codingInOldVersion),
+    Refusal(
+      "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n", .codingInOldVersion),
     .fields("Expect: 200-ok", .unsupportedExpectation, 417),
     .fields("Expect:", .unsupportedExpectation, 417),
     .fields("Expect: 100-continue, x", .unsupportedExpectation, 417),

@@ -76,15 +76,18 @@ import Testing
 
   @Test func joinsConnectionLines() throws {
     let head = try #require(
-      Reading("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nConnection: close\r\n\r\n")
-        .description)
+      Reading(
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nConnection: close\r\n\r\n"
+      )
+      .description)
     #expect(!head.keepAlive)
     #expect(head.asksUpgrade)
   }
 
   @Test(arguments: [
     ("1.1", "Connection: upgrade\r\nUpgrade: websocket\r\n", true), ("1.1", "Upgrade: websocket\r\n", false),
-    ("1.1", "Connection: upgrade\r\n", false), ("1.0", "Connection: upgrade\r\nUpgrade: websocket\r\n", false),
+    ("1.1", "Connection: upgrade\r\n", false),
+    ("1.0", "Connection: upgrade\r\nUpgrade: websocket\r\n", false),
   ])
   func seesAnUpgrade(version: String, fields: String, asks: Bool) throws {
     let head = try #require(Reading("GET / HTTP/\(version)\r\nHost: a\r\n\(fields)\r\n").description)
@@ -169,7 +172,9 @@ import Testing
     "GET /\(String(repeating: "p", count: lineBytes - 14)) HTTP/1.1\r\nHost: a\r\n\r\n"
   }
 
-  private func check(_ fits: String, _ exceeds: String, _ error: HTTPError, _ limits: HTTPLimits = HTTPLimits()) {
+  private func check(
+    _ fits: String, _ exceeds: String, _ error: HTTPError, _ limits: HTTPLimits = HTTPLimits()
+  ) {
     #expect(Reading(fits, limits: limits).description != nil)
     #expect(Reading(exceeds, limits: limits) == .failure(error))
     // The answer is the same when the bytes drip in, and when far more than the limit is there at once.

@@ -9,15 +9,19 @@ import Testing
     let input = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 1)
     defer { input.deallocate() }
     input.copyBytes(from: bytes)
-    let count = try PercentEncoding.decode(UnsafeRawBufferPointer(input), into: scratch, plusIsSpace: plusIsSpace)
+    let count = try PercentEncoding.decode(
+      UnsafeRawBufferPointer(input), into: scratch, plusIsSpace: plusIsSpace)
     return Array(scratch[..<count])
   }
 
-  @Test(arguments: [
-    ("", ""), ("abc", "abc"), ("a%20b", "a b"), ("%41%42", "AB"), ("%2F", "/"), ("%2f", "/"), ("%25", "%"),
-    ("%2525", "%25"), ("a+b", "a+b"), ("%C3%A9", "é"), ("%e2%82%ac", "€"), ("%F0%9F%98%80", "😀"), ("%00", "\0"),
-    ("%7F", "\u{7f}"), ("é", "é"), ("%C3é%A9", nil), ("%EF%BF%BF", "\u{ffff}"), ("%F4%8F%BF%BF", "\u{10ffff}"),
-  ] as [(String, String?)])
+  @Test(
+    arguments: [
+      ("", ""), ("abc", "abc"), ("a%20b", "a b"), ("%41%42", "AB"), ("%2F", "/"), ("%2f", "/"), ("%25", "%"),
+      ("%2525", "%25"), ("a+b", "a+b"), ("%C3%A9", "é"), ("%e2%82%ac", "€"), ("%F0%9F%98%80", "😀"),
+      ("%00", "\0"),
+      ("%7F", "\u{7f}"), ("é", "é"), ("%C3é%A9", nil), ("%EF%BF%BF", "\u{ffff}"),
+      ("%F4%8F%BF%BF", "\u{10ffff}"),
+    ] as [(String, String?)])
   func decodes(encoded: String, decoded: String?) {
     #expect((try? decode(encoded)) == decoded.map { Array($0.utf8) })
   }
@@ -27,13 +31,16 @@ import Testing
     #expect(try decode(encoded, plusIsSpace: true) == Array(decoded.utf8))
   }
 
-  @Test(arguments: ["%", "%4", "a%", "a%4", "%zz", "%4g", "%g4", "% 4", "%+4", "%%41", "%4%", "%u0041", "%-1", "%é"])
+  @Test(arguments: [
+    "%", "%4", "a%", "a%4", "%zz", "%4g", "%g4", "% 4", "%+4", "%%41", "%4%", "%u0041", "%-1", "%é",
+  ])
   func badEscapesAreRefused(encoded: String) {
     #expect(throws: HTTPError.malformedPercentEncoding) { try decode(encoded) }
   }
 
   @Test(arguments: [
-    "%80", "%FF", "%C3", "%C3%28", "%C0%80", "%C1%BF", "%E0%80%80", "%ED%A0%80", "%F0%80%80%80", "%F4%90%80%80",
+    "%80", "%FF", "%C3", "%C3%28", "%C0%80", "%C1%BF", "%E0%80%80", "%ED%A0%80", "%F0%80%80%80",
+    "%F4%90%80%80",
     "%F5%80%80%80", "a%E2%82", "%A9%C3", "%F8%88%80%80%80",
   ])
   func whatIsNotUTF8IsRefused(encoded: String) {
@@ -41,7 +48,9 @@ import Testing
   }
 
   @Test func knowsWhatNeedsNoDecoding() {
-    #expect(withBytes("abc+") { !PercentEncoding.isEncoded($0) && PercentEncoding.isEncoded($0, plusIsSpace: true) })
+    #expect(
+      withBytes("abc+") { !PercentEncoding.isEncoded($0) && PercentEncoding.isEncoded($0, plusIsSpace: true) }
+    )
     #expect(withBytes("a%20") { PercentEncoding.isEncoded($0) })
   }
 

@@ -8,7 +8,9 @@ import Testing
 
   private func head(_ response: ResponseHead, id: String = "") -> String {
     withBytes(id) { id in
-      written(capacity: ResponseHead.bytesMax + id.count) { response.write(to: &$0, date: date, requestID: id) }
+      written(capacity: ResponseHead.bytesMax + id.count) {
+        response.write(to: &$0, date: date, requestID: id)
+      }
     }
   }
 
@@ -63,10 +65,11 @@ import Testing
     }
   }
 
-  @Test(arguments: [
-    (0, "0"), (9, "9"), (10, "10"), (99, "99"), (100, "100"), (12_345, "12345"),
-    (UInt64.max, "18446744073709551615"), (9_999_999_999, "9999999999"), (10_000_000_000, "10000000000"),
-  ] as [(UInt64, String)])
+  @Test(
+    arguments: [
+      (0, "0"), (9, "9"), (10, "10"), (99, "99"), (100, "100"), (12_345, "12345"),
+      (UInt64.max, "18446744073709551615"), (9_999_999_999, "9999999999"), (10_000_000_000, "10000000000"),
+    ] as [(UInt64, String)])
   func writesDecimals(value: UInt64, expected: String) {
     #expect(written(capacity: expected.utf8.count) { $0.decimal(value) } == expected)
   }

@@ -29,7 +29,8 @@ import Testing
   }
 
   @Test(arguments: [
-    ("", "data: \n\n"), ("x", "data: x\n\n"), ("x\ny", "data: x\ndata: y\n\n"), ("x\ry", "data: x\ndata: y\n\n"),
+    ("", "data: \n\n"), ("x", "data: x\n\n"), ("x\ny", "data: x\ndata: y\n\n"),
+    ("x\ry", "data: x\ndata: y\n\n"),
     ("x\r\ny", "data: x\ndata: y\n\n"), ("\n", "data: \ndata: \n\n"), ("x\n", "data: x\ndata: \n\n"),
     ("\r\n\r\n", "data: \ndata: \ndata: \n\n"), ("x\n\ry", "data: x\ndata: \ndata: y\n\n"),
     ("x\r", "data: x\ndata: \n\n"), (" lead", "data:  lead\n\n"), ("id: 7", "data: id: 7\n\n"),
@@ -41,7 +42,9 @@ import Testing
 
   @Test func bookmarksAndComments() {
     #expect(
-      written(capacity: ServerSentEvents.bookmarkBytes(id: 77) + 1) { ServerSentEvents.bookmark(id: 77, to: &$0) }
+      written(capacity: ServerSentEvents.bookmarkBytes(id: 77) + 1) {
+        ServerSentEvents.bookmark(id: 77, to: &$0)
+      }
         == "id: 77\n\n")
     #expect(
       written(capacity: ServerSentEvents.commentBytes("awake")) { ServerSentEvents.comment("awake", to: &$0) }

@@ -87,7 +87,8 @@ import Testing
     registry.gauge("a", "Back\\slash, \"quotes\"\nand a line.", [Label("path", "C:\\\"x\"\né")]).set(1)
     #expect(
       text(registry)
-        == "# HELP a Back\\\\slash, \"quotes\"\\nand a line.\n# TYPE a gauge\na{path=\"C:\\\\\\\"x\\\"\\né\"} 1\n")
+        == "# HELP a Back\\\\slash, \"quotes\"\\nand a line.\n# TYPE a gauge\na{path=\"C:\\\\\\\"x\\\"\\né\"} 1\n"
+    )
   }
 
   @Test(arguments: [
@@ -102,7 +103,9 @@ import Testing
 
   @Test func aNameAgainstTheConventionsIsAProgrammersError() async {
     await #expect(processExitsWith: .failure) { _ = Registry().counter("engram_requests", "No suffix.") }
-    await #expect(processExitsWith: .failure) { _ = Registry().gauge("engram_things_total", "Not a counter.") }
+    await #expect(processExitsWith: .failure) {
+      _ = Registry().gauge("engram_things_total", "Not a counter.")
+    }
     await #expect(processExitsWith: .failure) { _ = Registry().gauge("engramThings", "Camels.") }
     await #expect(processExitsWith: .failure) { _ = Registry().gauge("a-b", "A hyphen.") }
     await #expect(processExitsWith: .failure) { _ = Registry().gauge("a_count", "Reserved.") }

@@ -1,10 +1,10 @@
-extension HeadParser {
+extension RequestHead {
   /// What the head as a whole must satisfy, and what it says about the message and the connection.
-  func finish(_ base: UnsafeRawPointer, _ head: inout RequestHead) throws(HTTPError) {
-    try checkHost(base, head)
-    head.body = try framing(base, head)
-    try readExpectation(base, &head)
-    readConnection(base, &head)
+  mutating func readMeaning(_ base: UnsafeRawPointer) throws(HTTPError) {
+    try checkHost(base)
+    body = try framing(base)
+    try readExpectation(base)
+    readConnection(base)
   }
 
   private func text(_ base: UnsafeRawPointer, _ run: ByteRun) -> UnsafeRawBufferPointer {
@@ -12,29 +12,29 @@ extension HeadParser {
   }
 
   /// RFC 9112, section 3.2. Repeated Host lines are refused where they stand.
-  private func checkHost(_ base: UnsafeRawPointer, _ head: borrowing RequestHead) throws(HTTPError) {
-    guard let run = head[.host] else {
-      guard head.minorVersion == 0 else { throw .missingHost }
+  private func checkHost(_ base: UnsafeRawPointer) throws(HTTPError) {
+    guard let run = self[.host] else {
+      guard minorVersion == 0 else { throw .missingHost }
       return
     }
     let host = text(base, run)
     _ = try Authority.check(host)
     // The target would win by section 3.2.2; a proxy that looks at Host alone would have routed it elsewhere.
-    if !head.authority.isEmpty, !ASCII.equalIgnoringCase(host, text(base, head.authority)) {
+    if !authority.isEmpty, !ASCII.equalIgnoringCase(host, text(base, authority)) {
       throw .hostMismatch
     }
   }
 
   /// RFC 9112, section 6.3, with every doubt refused: request smuggling lives there.
-  private func framing(_ base: UnsafeRawPointer, _ head: borrowing RequestHead) throws(HTTPError) -> BodyFraming {
-    if let coding = head[.transferEncoding] {
-      guard head.minorVersion > 0 else { throw .codingInOldVersion }
-      guard !head.has(.contentLength) else { throw .lengthAndCoding }
+  private func framing(_ base: UnsafeRawPointer) throws(HTTPError) -> BodyFraming {
+    if let coding = self[.transferEncoding] {
+      guard minorVersion > 0 else { throw .codingInOldVersion }
+      guard !has(.contentLength) else { throw .lengthAndCoding }
       let value = text(base, coding)
       guard !ASCII.equalIgnoringCase(value, "chunked") else { return .chunked }
       throw otherCoding(value)
     }
-    guard let run = head[.contentLength] else { return .none }
+    guard let run = self[.contentLength] else { return .none }
     let digits = text(base, run)
     guard !digits.isEmpty else { throw .invalidContentLength }
     var length: UInt64 = 0
@@ -63,35 +63,35 @@ extension HeadParser {
   }
 
   /// RFC 9110, section 10.1.1.
-  private func readExpectation(_ base: UnsafeRawPointer, _ head: inout RequestHead) throws(HTTPError) {
-    var line = head.index(of: .expect)
+  private mutating func readExpectation(_ base: UnsafeRawPointer) throws(HTTPError) {
+    var line = index(of: .expect)
     guard line != nil else { return }
-    while let index = line {
-      guard ASCII.equalIgnoringCase(text(base, head.value(at: index)), "100-continue") else {
+    while let place = line {
+      guard ASCII.equalIgnoringCase(text(base, value(at: place)), "100-continue") else {
         throw .unsupportedExpectation
       }
-      line = head.index(of: .expect, after: index)
+      line = index(of: .expect, after: place)
     }
-    head.expectsContinue = head.minorVersion > 0 && head.body != .none && head.body != .length(0)
+    expectsContinue = minorVersion > 0 && body != .none && body != .length(0)
   }
 
   /// RFC 9112, section 9.3. `close` wins over `keep-alive`; the peer of a CONNECT would send no second request.
-  private func readConnection(_ base: UnsafeRawPointer, _ head: inout RequestHead) {
+  private mutating func readConnection(_ base: UnsafeRawPointer) {
     var close = false
     var keep = false
     var upgrade = false
-    var line = head.index(of: .connection)
-    while let index = line {
-      var members = ListMembers(text(base, head.value(at: index)))
+    var line = index(of: .connection)
+    while let place = line {
+      var members = ListMembers(text(base, value(at: place)))
       while let member = members.next() {
         close = close || ASCII.equalIgnoringCase(member, "close")
         keep = keep || ASCII.equalIgnoringCase(member, "keep-alive")
         upgrade = upgrade || ASCII.equalIgnoringCase(member, "upgrade")
       }
-      line = head.index(of: .connection, after: index)
+      line = index(of: .connection, after: place)
     }
-    head.keepAlive = !close && (keep || head.minorVersion > 0) && head.method != .connect
+    keepAlive = !close && (keep || minorVersion > 0) && method != .connect
     // RFC 9110, section 7.8: an Upgrade in HTTP/1.0 is ignored.
-    head.asksUpgrade = upgrade && head.minorVersion > 0 && head.has(.upgrade)
+    asksUpgrade = upgrade && minorVersion > 0 && has(.upgrade)
   }
 }
