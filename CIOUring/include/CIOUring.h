@@ -1,9 +1,11 @@
 #pragma once
 // What the event loop needs of liburing 2.3 and of Linux, in a form that Swift imports: inline functions instead
 // of macros and of flags that are no plain numbers, and the constants that are newer than Debian's header.
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
+//
+// <features.h> comes first, with what Swift's own module of libc was built with: liburing.h asks for other features,
+// and Swift refuses two shapes of the same struct (fd_set).
+#include <features.h>
+#include <sys/types.h>
 #include <liburing.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
@@ -19,6 +21,9 @@
 #define IORING_FEAT_MIN_TIMEOUT (1U << 15)
 #endif
 
+// O_DIRECT by the name that needs no _GNU_SOURCE.
+static const int32_t engram_open_direct = __O_DIRECT;
+
 /// The completion as it was, copied out of the ring: tag, result and flags stay together.
 struct engram_completion {
   uint64_t tag;
@@ -31,6 +36,10 @@ int engram_ring_init(struct io_uring *ring, unsigned entries, struct io_uring_pa
 
 /// Fills `supported` (256 bytes) with 1 for each operation that the kernel has. Returns 0 or -errno.
 int engram_ring_probe(struct io_uring *ring, uint8_t *supported);
+
+/// Makes the calling thread the issuer of a ring that was set up disabled (io_uring_enable_rings, which liburing 2.3
+/// declares but forgot to export). Returns 0 or -errno.
+int engram_ring_enable(struct io_uring *ring);
 
 /// Names the calling thread (at most 15 characters are kept).
 void engram_name_thread(const char *name);

@@ -72,7 +72,7 @@ extension RingDisk {
   public func open(_ name: String, writable: Bool) throws(DiskError) -> DiskFile {
     try check(name)
     let flags = (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC
-    var descriptor = openat(directory, name, writable ? flags | O_DIRECT : flags)
+    var descriptor = openat(directory, name, writable ? flags | engram_open_direct : flags)
     // Some file systems have no O_DIRECT (open(2)): RWF_DSYNC is as durable through the page cache.
     if descriptor < 0, errno == EINVAL, writable { descriptor = openat(directory, name, flags) }
     guard descriptor >= 0 else { throw failure("open", name) }
@@ -83,7 +83,7 @@ extension RingDisk {
     try check(name)
     let flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC
     let isAligned = bytes % UInt64(RingDisk.alignment) == 0
-    var descriptor = openat(directory, name, isAligned ? flags | O_DIRECT : flags, 0o640)
+    var descriptor = openat(directory, name, isAligned ? flags | engram_open_direct : flags, 0o640)
     if descriptor < 0, errno == EINVAL {
       unlinkat(directory, name, 0)  // the file may be there all the same (open(2), O_DIRECT)
       descriptor = openat(directory, name, flags, 0o640)
