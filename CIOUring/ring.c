@@ -31,6 +31,10 @@ int engram_ring_probe(struct io_uring *ring, uint8_t *supported) {
   return result < 0 ? result : 0;
 }
 
+int engram_ring_enable(struct io_uring *ring) {
+  return io_uring_register(ring->ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+}
+
 void engram_name_thread(const char *name) {
   char kept[16] = {0};
   strncpy(kept, name, sizeof kept - 1);

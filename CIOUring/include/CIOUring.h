@@ -37,6 +37,10 @@ int engram_ring_init(struct io_uring *ring, unsigned entries, struct io_uring_pa
 /// Fills `supported` (256 bytes) with 1 for each operation that the kernel has. Returns 0 or -errno.
 int engram_ring_probe(struct io_uring *ring, uint8_t *supported);
 
+/// Makes the calling thread the issuer of a ring that was set up disabled (io_uring_enable_rings, which liburing 2.3
+/// declares but forgot to export). Returns 0 or -errno.
+int engram_ring_enable(struct io_uring *ring);
+
 /// Names the calling thread (at most 15 characters are kept).
 void engram_name_thread(const char *name);
 

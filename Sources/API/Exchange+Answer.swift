@@ -25,9 +25,6 @@ extension Exchange {
     socket.output.commit(writer.count)
   }
 
-  /// Whether the body is left out, because only the head was asked for.
-  var isHeadOnly: Bool { head.method == .head }
-
   func answer(_ status: Status, _ media: MediaType, _ body: StaticString) {
     begin(status, media, length: body.utf8CodeUnitCount)
     if !isHeadOnly { socket.output.write(body) }

@@ -12,6 +12,8 @@ public final class Exchange {
   /// The memory that the runs of `head` count from. It and `body` stay where they are until the handler is done.
   public var headBytes = UnsafeRawBufferPointer(start: nil, count: 0)
   public var body = UnsafeRawBufferPointer(start: nil, count: 0)
+  /// Whether the body is left out, because only the head was asked for.
+  public var isHeadOnly = false
   /// Whether the connection lives on after this answer; a handler may clear it.
   public var keeps = true
   /// When the request was complete: CLOCK_MONOTONIC, nanoseconds.
@@ -39,6 +41,7 @@ public final class Exchange {
   /// Prepares for the request whose head is parsed.
   public func begin() {
     status = 0
+    isHeadOnly = false
     requestIDCount = 0
   }
 

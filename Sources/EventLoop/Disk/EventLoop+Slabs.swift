@@ -6,6 +6,11 @@ public struct SlabRegistration: Equatable, Sendable {
   public var registered: Int
   /// Nil when all were registered. Slabs beyond work as well, each write paying for pinning its pages.
   public var reason: String?
+
+  public init(registered: Int, reason: String?) {
+    self.registered = registered
+    self.reason = reason
+  }
 }
 
 extension EventLoop {

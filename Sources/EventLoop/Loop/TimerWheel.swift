@@ -79,7 +79,10 @@ struct TimerWheel: ~Copyable {
 
   /// The tick at which the wheel next has something to do (a timer due, or a slot to spread out), if any.
   var next: UInt64? {
-    if heads[Int(TimerWheel.due)] != TimerWheel.none { return tick }
+    heads[Int(TimerWheel.due)] != TimerWheel.none ? tick : nextAhead
+  }
+
+  private var nextAhead: UInt64? {
     var earliest: UInt64?
     for level in 0..<TimerWheel.levels where occupied[level] != 0 {
       let shift = UInt64(6 * level)
@@ -94,7 +97,7 @@ struct TimerWheel: ~Copyable {
 
   /// Moves on to `target`; what is due then comes from `popDue`.
   mutating func advance(to target: UInt64) {
-    while let next, next > tick, next <= target {
+    while let next = nextAhead, next <= target {
       tick = next
       for level in stride(from: TimerWheel.levels - 1, through: 1, by: -1) {
         let shift = UInt64(6 * level)

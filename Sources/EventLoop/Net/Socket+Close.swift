@@ -6,7 +6,7 @@ extension Socket {
   /// sending. What is written from now on is dropped. Loop thread.
   public func shutdownSending() {
     loop.assertOnLoop()
-    guard state.contains(.started), state.isDisjoint(with: [.finishing, .closing, .closed]) else { return }
+    guard state.contains(.started), state.isDisjoint(with: .silent) else { return }
     state.insert(.finishing)
     if queuedBytes == 0 { finishSending() }
   }
@@ -18,7 +18,7 @@ extension Socket {
   ///   the last reply on its way (RFC 9112, section 9.6). Otherwise unsent bytes are dropped.
   public func close(after drain: Bool) {
     loop.assertOnLoop()
-    guard state.contains(.started), state.isDisjoint(with: [.closing, .closed]) else { return }
+    guard state.contains(.started), state.isDisjoint(with: .ending) else { return }
     guard drain else { return teardown(.closed) }
     guard !state.contains(.lingering) else { return }
     state.insert(.lingering)
@@ -30,7 +30,7 @@ extension Socket {
   /// Resets the connection (SO_LINGER 0): unsent and unread bytes are dropped on both sides. Loop thread.
   public func abort() {
     loop.assertOnLoop()
-    guard state.contains(.started), state.isDisjoint(with: [.closing, .closed]) else { return }
+    guard state.contains(.started), state.isDisjoint(with: .ending) else { return }
     var now = Glibc.linger(l_onoff: 1, l_linger: 0)
     setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &now, socklen_t(MemoryLayout<Glibc.linger>.size))
     teardown(.aborted)
@@ -38,7 +38,7 @@ extension Socket {
 
   /// All was sent: tell the peer so.
   func finishSending() {
-    guard state.isDisjoint(with: [.shutDown, .closing, .closed]), queuedBytes == 0 else { return }
+    guard !state.contains(.shutDown), state.isDisjoint(with: .ending), queuedBytes == 0 else { return }
     state.insert(.shutDown)
     shutdown(descriptor, Int32(SHUT_WR))
     closeWhenDone()
@@ -55,7 +55,7 @@ extension Socket {
   /// Starts the end, once: cancels what is in flight. The descriptor is closed only when all of it has completed,
   /// because closing it would not end it (io_uring_cancelation(7)).
   func teardown(_ reason: SocketCloseReason) {
-    guard state.isDisjoint(with: [.closing, .closed]) else { return }
+    guard state.isDisjoint(with: .ending) else { return }
     state.insert(.closing)
     self.reason = reason
     loop.cancel(linger)

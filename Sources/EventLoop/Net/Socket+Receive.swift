@@ -8,7 +8,7 @@ extension Socket {
     loop.assertOnLoop()
     guard !state.contains(.paused) else { return }
     state.insert(.paused)
-    guard state.contains(.receiveArmed), state.isDisjoint(with: [.cancellingReceive, .closing]) else { return }
+    guard state.contains(.receiveArmed), state.isDisjoint(with: .noCancel) else { return }
     state.insert(.cancellingReceive)
     engram_prep_cancel(loop.ring.submission(), tag(.receive), true, Tag(.ignored).raw)
   }
@@ -23,8 +23,7 @@ extension Socket {
 
   /// A multishot receive into the loop's buffers, unless one is there or none is wanted.
   func armReceive(pollFirst: Bool) {
-    let against: State = [.receiveArmed, .paused, .ended, .closing, .closed, .starved]
-    guard state.contains(.started), state.isDisjoint(with: against) else { return }
+    guard state.contains(.started), state.isDisjoint(with: .noReceive) else { return }
     state.insert(.receiveArmed)
     engram_prep_receive(submission(), descriptor, BufferRing.group, pollFirst, tag(.receive))
   }
@@ -60,7 +59,7 @@ extension Socket {
   }
 
   private func deliver(_ base: UnsafeMutableRawPointer, _ count: Int, _ buffer: ReceiveBufferID) {
-    guard count > 0, state.isDisjoint(with: [.lingering, .closing]), let delegate else {
+    guard count > 0, state.isDisjoint(with: .deaf), let delegate else {
       return loop.ring.buffers.give(buffer.index)
     }
     lastReceiveProgress = loop.now

@@ -9,7 +9,7 @@ extension Socket {
   public var queuedBytes: Int { queue?.bytes ?? 0 }
 
   private var acceptsOutput: Bool {
-    state.contains(.started) && state.isDisjoint(with: [.finishing, .closing, .closed])
+    state.contains(.started) && state.isDisjoint(with: .silent)
   }
 
   /// The queue to append to: one that drops everything where nothing is sent any more.
@@ -24,7 +24,7 @@ extension Socket {
   /// Bytes were appended: they are sent at the end of the turn, or after what is in flight.
   func outputGrew() {
     guard acceptsOutput else { return loop.outputs.discarded.clear() }
-    guard queuedBytes > 0, state.isDisjoint(with: [.sending, .dirty]) else { return }
+    guard queuedBytes > 0, state.isDisjoint(with: .noNewSend) else { return }
     lastSendProgress = loop.now
     state.insert(.dirty)
     loop.dirty.append(tag(.send))
@@ -33,7 +33,7 @@ extension Socket {
   /// One send of all that is queued, up to 64 pieces; nothing while one is in flight.
   func flush() {
     state.remove(.dirty)
-    guard let queue, queue.bytes > 0, state.isDisjoint(with: [.sending, .closing]) else { return }
+    guard let queue, queue.bytes > 0, state.isDisjoint(with: .busySending) else { return }
     state.insert(.sending)
     if let run = queue.single {
       let count = min(run.count, Int(Int32.max))
@@ -61,7 +61,7 @@ extension Socket {
     }
     self.queue = nil
     loop.outputs.giveBack(queue)
-    delegate?.socketDrained(self)
+    if !state.contains(.lingering) { delegate?.socketDrained(self) }
     if state.contains(.finishing) { finishSending() }
   }
 }

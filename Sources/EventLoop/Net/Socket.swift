@@ -60,6 +60,17 @@ public final class Socket: Resident, @unchecked Sendable {
     static let closing = State(rawValue: 1 << 11)
     static let descriptorClosing = State(rawValue: 1 << 12)
     static let closed = State(rawValue: 1 << 13)
+
+    // Sums by number: a literal of several would be an array first in a debug build, and allocate.
+    static let ending = State(rawValue: closing.rawValue | closed.rawValue)
+    static let noDescriptor = State(rawValue: descriptorClosing.rawValue | closed.rawValue)
+    static let silent = State(rawValue: finishing.rawValue | ending.rawValue)
+    static let busySending = State(rawValue: sending.rawValue | closing.rawValue)
+    static let noNewSend = State(rawValue: sending.rawValue | dirty.rawValue)
+    static let deaf = State(rawValue: lingering.rawValue | closing.rawValue)
+    static let noCancel = State(rawValue: cancellingReceive.rawValue | closing.rawValue)
+    static let noReceive = State(
+      rawValue: receiveArmed.rawValue | paused.rawValue | ended.rawValue | starved.rawValue | ending.rawValue)
   }
 
   public let loop: EventLoop
@@ -95,7 +106,7 @@ public final class Socket: Resident, @unchecked Sendable {
   /// Begins to receive. The loop holds the socket from now on until it is closed. Loop thread.
   public func start() {
     loop.assertOnLoop()
-    guard state.isDisjoint(with: [.started, .closed]) else { return }
+    guard !state.contains(.started) else { return }
     guard let place = loop.slots.insert(self) else { return }
     (slot, generation) = place
     state.insert(.started)
@@ -110,11 +121,11 @@ public final class Socket: Resident, @unchecked Sendable {
   }
 
   /// Nothing can be sent or received any more; `socketClosed` comes or has come.
-  public var isClosing: Bool { !state.isDisjoint(with: [.closing, .closed]) }
+  public var isClosing: Bool { !state.isDisjoint(with: .ending) }
 
   /// The peer's address and port; "unknown" when it has gone. Makes a String: cold.
   public var peerAddress: String {
-    guard state.isDisjoint(with: [.descriptorClosing, .closed]) else { return "unknown" }
+    guard state.isDisjoint(with: .noDescriptor) else { return "unknown" }
     return SocketAddress(of: descriptor, peer: true)?.text ?? "unknown"
   }
 

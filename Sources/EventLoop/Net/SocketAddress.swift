@@ -28,7 +28,11 @@ struct SocketAddress {
 
   /// Nil when `literal` is not the text of an address: names are not looked up.
   init?(literal: String, port: UInt16) {
+    // getaddrinfo also takes the short forms of inet_aton ("1.2.3"), which nobody means.
+    var four = in_addr()
+    let isFour = inet_pton(AF_INET, literal, &four) == 1
     var hints = addrinfo()
+    hints.ai_family = isFour ? AF_INET : AF_INET6
     hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE
     hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
     var found: UnsafeMutablePointer<addrinfo>?

@@ -50,7 +50,7 @@ final class Ring {
 
   /// Makes the calling thread the issuer.
   func enable() throws(RingError) {
-    let result = io_uring_enable_rings(raw)
+    let result = engram_ring_enable(raw)
     guard result >= 0 else { throw RingError(result, "io_uring_register(ENABLE_RINGS)") }
     _ = io_uring_register_ring_fd(raw)  // only spares a look-up of the descriptor per enter
   }

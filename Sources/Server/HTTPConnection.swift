@@ -1,0 +1,442 @@
+internal import API
+internal import Bytes
+internal import EventLoop
+internal import HTTP
+internal import Model
+
+/// Drives one HTTP/1.1 connection: gathers requests from what the socket receives, and has a task answer them
+/// one after the other. Parsing happens where bytes arrive; the task is resumed once per request that is complete.
+/// A request that lies whole in a receive buffer is handled there, and the buffer goes back afterwards.
+///
+/// Everything happens on the loop's thread: hence unchecked.
+final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
+  private enum Phase {
+    /// Waiting for a head, or in one.
+    case head
+    /// The head is taken; its body is awaited.
+    case body
+    /// The task has a request.
+    case handling
+    /// Nothing more is read.
+    case over
+  }
+
+  /// Where the bytes of the request in hand lie.
+  private enum Source {
+    case none
+    /// A receive buffer of the loop that is ours until it is recycled.
+    case lent(ReceiveBufferID, UnsafeRawBufferPointer)
+    /// `input`.
+    case gathered
+  }
+
+  private let socket: Socket
+  private let services: LoopServices
+  private unowned let acceptor: Acceptor
+  private let exchange: Exchange
+  private var parser = HeadParser()
+  private var phase = Phase.head
+  private var source = Source.none
+  private var input = InputBuffer()
+  /// What arrived while a request was being handled.
+  private var ahead = InputBuffer()
+  private var decoder: BodyDecoder?
+  /// A chunked body, decoded.
+  private var decoded = InputBuffer()
+  private var headBytes = 0
+  private var bodyBytes = 0
+  private var chargedBytes = 0
+  private var isEnded = false
+  /// Inside the callback that lends a buffer: giving it back is then the callback's answer.
+  private var isReceiving = false
+  /// The head of a request with chunks, which are dropped once they are decoded.
+  private var headApart = InputBuffer()
+  private var isPaused = false
+  private var waiter: UnsafeContinuation<Bool, Never>?
+  private var isReady = false
+  private var timer = TimerID.none
+  /// When the connection is to be looked at for time-outs: `began` is when the phase began.
+  private var began: UInt64
+
+  init(socket: Socket, services: LoopServices, acceptor: Acceptor) {
+    self.socket = socket
+    self.services = services
+    self.acceptor = acceptor
+    exchange = Exchange(socket: socket, services: services)
+    began = socket.loop.now
+  }
+
+  func start() {
+    socket.delegate = self
+    socket.start()
+    timer = socket.loop.setTimer(after: acceptor.limits.headNanoseconds, self, tag: 0)
+    socket.loop.spawn { _ in await self.run() }
+  }
+
+  // MARK: The task
+
+  private func run() async {
+    while await nextRequest() {
+      switch await services.handle(exchange) {
+      case .answered:
+        finishRequest()
+      case .streaming:
+        release()
+        phase = .over
+        socket.loop.cancel(timer)
+        acceptor.becameStream(self)
+        return
+      }
+    }
+  }
+
+  /// Waits for a complete request; false when there will be none.
+  private func nextRequest() async -> Bool {
+    if isReady {
+      isReady = false
+      return true
+    }
+    if phase == .over { return false }
+    return await withUnsafeContinuation { waiter = $0 }
+  }
+
+  private func wake(_ hasRequest: Bool) {
+    if let waiter {
+      self.waiter = nil
+      waiter.resume(returning: hasRequest)
+    } else {
+      isReady = hasRequest
+    }
+  }
+
+  // MARK: Receiving
+
+  func socket(
+    _ s: Socket, received bytes: UnsafeMutableRawBufferPointer, buffer: ReceiveBufferID
+  ) -> BufferDisposition {
+    let bytes = UnsafeRawBufferPointer(bytes)
+    switch phase {
+    case .over:
+      return .returned
+    case .handling:
+      ahead.append(bytes)
+      pauseIfFull()
+      return .returned
+    case .head, .body:
+      if case .none = source {
+        source = .lent(buffer, bytes)
+        isReceiving = true
+        advance()
+        isReceiving = false
+        if case .lent = source { return .kept }
+        return .returned
+      }
+      input.append(bytes)
+      source = .gathered
+      advance()
+      return .returned
+    }
+  }
+
+  private func pauseIfFull() {
+    guard !isPaused, ahead.count > acceptor.limits.aheadBytesMax else { return }
+    isPaused = true
+    socket.pauseReceiving()
+  }
+
+  private var available: UnsafeRawBufferPointer {
+    switch source {
+    case .none: UnsafeRawBufferPointer(start: nil, count: 0)
+    case .lent(_, let bytes): bytes
+    case .gathered: input.bytes
+    }
+  }
+
+  /// Goes as far as the bytes at hand allow: to a complete request, or until more are needed.
+  private func advance() {
+    if phase == .head { parseHead() }
+    if phase == .body { gatherBody() }
+    if phase == .head || phase == .body { moveToInput() }
+  }
+
+  private func parseHead() {
+    if !parser.isUnderWay {
+      began = socket.loop.now
+      exchange.begin()
+    }
+    switch parser.parse(available, into: &exchange.head) {
+    case .needMore:
+      break
+    case .failure(let error):
+      fail(error)
+    case .head(let consumed):
+      headBytes = consumed
+      beginBody()
+    }
+  }
+
+  private func beginBody() {
+    bodyBytes = 0
+    exchange.keeps = !acceptor.isDraining
+    if exchange.head.body == .none {
+      complete(body: UnsafeRawBufferPointer(start: nil, count: 0))
+      return
+    }
+    if exchange.head.body.exceeds(UInt64(Limits.bodyBytesMax)) { return fail(.bodyTooLarge) }
+    phase = .body
+    began = socket.loop.now
+    let isAwaited = exchange.head.expectsContinue && available.count == headBytes
+    if case .length(let length) = exchange.head.body {
+      if length > UInt64(available.count - headBytes), !charge(Int(length)) { return refuseBody() }
+    } else {
+      decoder = BodyDecoder(exchange.head.body, bytesMax: UInt64(Limits.bodyBytesMax))
+      headApart.append(UnsafeRawBufferPointer(rebasing: available[..<headBytes]))
+      drop(headBytes)
+      headBytes = 0
+    }
+    if isAwaited { socket.output.write(ResponseHead.continueLine) }
+  }
+
+  /// Takes the body from what is there. A body of fixed length stays where it is, behind its head.
+  private func gatherBody() {
+    if case .length(let length) = exchange.head.body {
+      let total = headBytes + Int(length)
+      guard available.count >= total else {
+        return
+      }
+      bodyBytes = Int(length)
+      complete(body: UnsafeRawBufferPointer(rebasing: available[headBytes..<total]))
+      return
+    }
+    gatherChunks()
+  }
+
+  private func gatherChunks() {
+    guard var decoder else { return }
+    let (consumed, state) = decoder.decode(available) { decoded.append($0) }
+    self.decoder = decoder
+    drop(consumed)
+    switch state {
+    case .failure(let error): fail(error)
+    case .complete: complete(body: decoded.bytes)
+    case .more:
+      guard charge(decoded.heldBytes) else { return refuseBody() }
+    }
+  }
+
+  /// The bytes at hand aren't enough: those in a receive buffer move to the connection's own memory.
+  private func moveToInput() {
+    guard case .lent(let buffer, let bytes) = source else { return }
+    if phase == .body, case .length(let length) = exchange.head.body { input.reserve(headBytes + Int(length)) }
+    input.append(bytes)
+    recycle(buffer)
+    source = .gathered
+  }
+
+  private func recycle(_ buffer: ReceiveBufferID) {
+    if !isReceiving { socket.loop.recycle(buffer) }
+  }
+
+  /// Drops the first bytes of what is at hand.
+  private func drop(_ consumed: Int) {
+    switch source {
+    case .none: break
+    case .lent(let buffer, let bytes):
+      if consumed < bytes.count {
+        source = .lent(buffer, UnsafeRawBufferPointer(rebasing: bytes[consumed...]))
+      } else {
+        recycle(buffer)
+        source = .none
+      }
+    case .gathered:
+      input.consume(consumed)
+      if input.isEmpty { source = .none }
+    }
+  }
+
+  private func complete(body: UnsafeRawBufferPointer) {
+    phase = .handling
+    showHead()
+    exchange.isHeadOnly = exchange.head.method == .head
+    exchange.body = body
+    exchange.startedAt = EventLoop.monotonicNanoseconds()
+    wake(true)
+  }
+
+  /// Tells the exchange where the head's bytes are.
+  private func showHead() {
+    exchange.headBytes = headApart.isEmpty ? available : headApart.bytes
+  }
+
+  // MARK: Between requests
+
+  /// The answer is in the outbox: on to the next request, or to the end.
+  private func finishRequest() {
+    guard phase == .handling else { return }
+    let consumed = headBytes + bodyBytes
+    guard exchange.keeps, exchange.head.keepAlive, !socket.isClosing else { return close() }
+    settle(consumed)
+    phase = .head
+    began = socket.loop.now
+    if socket.queuedBytes > acceptor.limits.queuedBytesMax {
+      // The peer asks faster than it reads: it waits until it has read.
+      phase = .handling
+      headBytes = 0
+      bodyBytes = 0
+      isWaitingForDrain = true
+      return
+    }
+    goOn()
+  }
+
+  private var isWaitingForDrain = false
+
+  private func goOn() {
+    advanceBuffered()
+    if phase == .head, isEnded { close() }
+  }
+
+  /// Takes up what is left over of the request before and what came meanwhile.
+  private func advanceBuffered() {
+    if case .none = source, input.isEmpty, ahead.isEmpty { return resumeReceiving() }
+    if !ahead.isEmpty {
+      moveToInput()
+      input.append(ahead.bytes)
+      ahead.consume(ahead.count)
+      ahead.shrink()
+      source = .gathered
+    }
+    resumeReceiving()
+    advance()
+  }
+
+  private func resumeReceiving() {
+    guard isPaused else { return }
+    isPaused = false
+    socket.resumeReceiving()
+  }
+
+  /// Drops the bytes of the request that was answered.
+  private func settle(_ consumed: Int) {
+    drop(consumed)
+    input.shrink()
+    headApart.consume(headApart.count)
+    decoder = nil
+    decoded.consume(decoded.count)
+    decoded.shrink()
+    uncharge()
+  }
+
+  // MARK: Limits
+
+  /// Counts a body that is being gathered against the limit of all of them.
+  private func charge(_ bytes: Int) -> Bool {
+    guard bytes > chargedBytes else { return true }
+    guard acceptor.charge(bytes - chargedBytes) else { return false }
+    chargedBytes = bytes
+    return true
+  }
+
+  private func uncharge() {
+    if chargedBytes > 0 { acceptor.uncharge(chargedBytes) }
+    chargedBytes = 0
+  }
+
+  private func refuseBody() {
+    exchange.keeps = false
+    showHead()
+    exchange.answer(Problem(.unavailable, "too many large bodies are being received; try again"))
+    close()
+  }
+
+  private func fail(_ error: HTTPError) {
+    showHead()
+    exchange.answer(error)
+    close()
+  }
+
+  func timerFired(tag: UInt64) {
+    let limits = acceptor.limits
+    let now = socket.loop.now
+    var deadline: UInt64
+    switch phase {
+    case .over:
+      if !socket.isClosing { socket.abort() }
+      return
+    case .handling: deadline = now &+ limits.headNanoseconds
+    case .head: deadline = began &+ (parser.isUnderWay ? limits.headNanoseconds : limits.idleNanoseconds)
+    case .body:
+      deadline = min(
+        max(began, socket.lastReceiveProgress) &+ limits.bodyNanoseconds, began &+ limits.bodyTotalNanoseconds)
+    }
+    if socket.queuedBytes > 0 {
+      let stalled = socket.lastSendProgress &+ limits.stallNanoseconds
+      if stalled <= now { return socket.abort() }
+      deadline = min(deadline, stalled)
+    }
+    if deadline <= now {
+      if phase == .head, !parser.isUnderWay { return close() }
+      return fail(.requestTimeout)
+    }
+    timer = socket.loop.setTimer(after: min(deadline &- now, limits.headNanoseconds), self, tag: 0)
+  }
+
+  // MARK: The end
+
+  /// The server goes away: idle connections close, others after their answer.
+  func drain() {
+    exchange.keeps = false
+    if phase == .head, !parser.isUnderWay { close() }
+  }
+
+  func abort() { socket.abort() }
+
+  private func close() {
+    guard phase != .over else { return }
+    phase = .over
+    release()
+    socket.loop.cancel(timer)
+    wake(false)
+    guard !socket.isClosing else { return }
+    // Cut if the peer doesn't take its last answer.
+    timer = socket.loop.setTimer(after: acceptor.limits.stallNanoseconds, self, tag: 0)
+    socket.close(after: true)
+  }
+
+  /// Gives everything back that a request holds.
+  private func release() {
+    if case .lent(let buffer, _) = source { recycle(buffer) }
+    source = .none
+    headApart.consume(headApart.count)
+    input.consume(input.count)
+    input.shrink()
+    ahead.consume(ahead.count)
+    ahead.shrink()
+    uncharge()
+  }
+
+  func socketReachedEnd(_ s: Socket) {
+    isEnded = true
+    // A request that is complete is still answered.
+    if phase == .head || phase == .body { close() }
+  }
+
+  func socketDrained(_ s: Socket) {
+    guard isWaitingForDrain else { return }
+    isWaitingForDrain = false
+    phase = .head
+    goOn()
+  }
+
+  func socketClosed(_ s: Socket, reason: SocketCloseReason) {
+    socket.loop.cancel(timer)
+    acceptor.closed(self)
+    if phase == .handling, !isWaitingForDrain {
+      // The task still uses the request's bytes: it ends after its answer, which goes nowhere.
+      return
+    }
+    phase = .over
+    release()
+    wake(false)
+  }
+}
