@@ -6,7 +6,8 @@ public enum Base64 {
   public static func decodedCount(_ text: UnsafeRawBufferPointer) -> Int? {
     guard text.count % 4 == 0 else { return nil }
     guard text.count > 0 else { return 0 }
-    let padding = text[text.count - 1] != UInt8(ascii: "=") ? 0 : text[text.count - 2] == UInt8(ascii: "=") ? 2 : 1
+    let padding =
+      text[text.count - 1] != UInt8(ascii: "=") ? 0 : text[text.count - 2] == UInt8(ascii: "=") ? 2 : 1
     return text.count / 4 * 3 - padding
   }
 

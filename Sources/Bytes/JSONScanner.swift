@@ -56,7 +56,9 @@ public struct JSONScanner {
   private var depth = 0
 
   @inline(__always)
-  private func byte(_ at: Int) -> UInt8 { bytes.baseAddress.unsafelyUnwrapped.load(fromByteOffset: at, as: UInt8.self) }
+  private func byte(_ at: Int) -> UInt8 {
+    bytes.baseAddress.unsafelyUnwrapped.load(fromByteOffset: at, as: UInt8.self)
+  }
 
   public init(_ bytes: UnsafeRawBufferPointer) {
     self.bytes = bytes
@@ -177,7 +179,8 @@ public struct JSONScanner {
     let token = engram_json_string(bytes.baseAddress, bytes.count, start)
     let end = Int(token.end)
     if token.status != 0 {
-      throw JSONError(JSONError.Reason(rawValue: UInt8(truncatingIfNeeded: token.status)) ?? .badEscape, at: end)
+      throw JSONError(
+        JSONError.Reason(rawValue: UInt8(truncatingIfNeeded: token.status)) ?? .badEscape, at: end)
     }
     offset = end + 1
     return JSONString(start: start, count: end - start, decodedCount: Int(token.decoded))
@@ -197,9 +200,8 @@ public struct JSONScanner {
       value = min(value &* 10 &+ Int64(digit), 1 << 58)
       at += 1
     }
-    guard at > digits, at == digits + 1 || byte(digits) != UInt8(ascii: "0") else {
-      throw JSONError(at < bytes.count ? .badNumber : .unexpectedEnd, at: at)
-    }
+    guard at > digits else { throw JSONError(at < bytes.count ? .badNumber : .unexpectedEnd, at: at) }
+    guard at == digits + 1 || byte(digits) != UInt8(ascii: "0") else { throw JSONError(.badNumber, at: digits) }
     var whole = true
     if at < bytes.count, byte(at) == UInt8(ascii: ".") {
       whole = false

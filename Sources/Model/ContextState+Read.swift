@@ -20,7 +20,8 @@ extension ContextState {
 private struct ContextReader: ~Copyable {
   private var scanner: JSONScanner
   private var keys = JSONKeys()
-  private var state = ContextState(id: UnsafeRawBufferPointer(start: nil, count: 0), createdAt: LogTime(microseconds: 0))
+  private var state = ContextState(
+    id: UnsafeRawBufferPointer(start: nil, count: 0), createdAt: LogTime(microseconds: 0))
 
   init(_ json: UnsafeRawBufferPointer) { scanner = JSONScanner(json) }
 
@@ -79,7 +80,9 @@ private struct ContextReader: ~Copyable {
     var more = try scanner.enterArray()
     while more {
       let agent = try text()
-      guard agent.withUnsafeBytes({ state.addAgent($0) }) else { throw JSONError(.refused, at: scanner.offset) }
+      guard agent.withUnsafeBytes({ state.addAgent($0) }) else {
+        throw JSONError(.refused, at: scanner.offset)
+      }
       more = try scanner.nextElement()
     }
   }

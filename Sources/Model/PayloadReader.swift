@@ -117,7 +117,9 @@ public enum PayloadDecoder {
     _ token: UnsafeRawBufferPointer, _ encoding: PayloadEncoding, _ body: (UnsafeRawBufferPointer) -> Bool
   ) -> Bool {
     var scanner = JSONScanner(token)
-    guard let found = try? scanner.string(), scanner.offset == token.count, found.start == 1 else { return false }
+    guard let found = try? scanner.string(), scanner.offset == token.count, found.start == 1 else {
+      return false
+    }
     if encoding == .utf8, !found.hasEscapes { return body(found.raw(of: token)) }
     return withUnsafeTemporaryAllocation(byteCount: PayloadReader.scratchBytes, alignment: 8) { scratch in
       var reader = PayloadReader(found.raw(of: token), hasEscapes: found.hasEscapes, encoding: encoding)

@@ -30,7 +30,9 @@ public enum ResourcePath {
     for n in 0...canonical.count where n == canonical.count || canonical[n] == UInt8(ascii: "/") {
       let length = n - segment
       if length == 0 { throw .emptySegment }
-      if canonical[segment] == UInt8(ascii: "."), length == 1 || (length == 2 && canonical[segment + 1] == UInt8(ascii: ".")) {
+      if canonical[segment] == UInt8(ascii: "."),
+        length == 1 || (length == 2 && canonical[segment + 1] == UInt8(ascii: "."))
+      {
         throw .dotSegment
       }
       segment = n + 1

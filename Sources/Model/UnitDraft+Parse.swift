@@ -148,7 +148,9 @@ extension UnitParts {
       throw refuse("\(pointer)", "must be 1 to \(Limits.identifierBytesMax) bytes")
     }
     let text = keep(token, at: offset, room: Limits.identifierBytesMax)
-    guard !JSONText.hasControl(bytes(text)) else { throw refuse("\(pointer)", "must not hold control characters") }
+    guard !JSONText.hasControl(bytes(text)) else {
+      throw refuse("\(pointer)", "must not hold control characters")
+    }
     // A quote or backslash takes at least as much in the body as it will in the record.
     variableBytes += Int(token.count)
     return text

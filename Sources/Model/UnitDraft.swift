@@ -248,13 +248,13 @@ struct UnitParts: ~Copyable {
   var contentHash: ContentHash {
     let context = Fingerprint.of(bytes(context))
     let agent = Fingerprint.of(bytes(agent))
-    let words: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (
-      context.high.littleEndian, context.low.littleEndian, agent.high.littleEndian, agent.low.littleEndian,
-      payloadPrint.high.littleEndian, payloadPrint.low.littleEndian, metadataPrint.high.littleEndian,
-      metadataPrint.low.littleEndian, relationshipsPrint.high.littleEndian, relationshipsPrint.low.littleEndian,
-      (UInt64(type.rawValue) | UInt64(metadata.count) << 8 | UInt64(relationships.count) << 32).littleEndian,
-      UInt64(payloadCount).littleEndian
-    )
+    let counts = UInt64(type.rawValue) | UInt64(metadata.count) << 8 | UInt64(relationships.count) << 32
+    var words: [12 of UInt64] = [
+      context.high, context.low, agent.high, agent.low, payloadPrint.high, payloadPrint.low,
+      metadataPrint.high, metadataPrint.low, relationshipsPrint.high, relationshipsPrint.low, counts,
+      UInt64(payloadCount),
+    ]
+    for n in words.indices { words[n] = words[n].littleEndian }
     let print = withUnsafeBytes(of: words) { Fingerprint.of($0, seed: 2) }
     return ContentHash(high: print.high, low: print.low)
   }
