@@ -78,7 +78,8 @@ let package = Package(
     suite("EventLoop", ["EventLoop", "Bytes", "CIOUring"]),
     suite("HTTP", ["HTTP", "Bytes"]),
     suite("Router", ["Router", "Model", "Bytes"]),
-    suite("WAL", ["WAL", "Model", "Bytes", "EventLoop", "EngramTesting"]),
+    suite(
+      "WAL", ["WAL", "Model", "Bytes", "EventLoop", "EngramTesting"], resources: [.copy("golden")]),
     suite("Storage", ["Storage", "Model", "Bytes", "EngramTesting"]),
     suite("Notifier", ["Notifier", "Model", "Bytes"]),
     suite("Engine", ["Engine", "Model", "Bytes", "WAL", "Storage", "EventLoop", "EngramTesting"]),

@@ -78,7 +78,7 @@ public final class LocalLog: CommitLog, DiskCompletion {
     previousCRC = recovered.previousCRC
     isTailProven = recovered.isTailProven
     highestName = recovered.highestName
-    isOpen = configuration.faults.continuesInCutSegment && !recovered.segments.isEmpty
+    isOpen = false
     recycle(recovered.spares)
     if spares.isEmpty { try createFirstSpare() }
     replenish()

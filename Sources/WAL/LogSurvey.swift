@@ -147,7 +147,7 @@ struct LogSurvey {
     let block = UnsafeMutableRawBufferPointer.allocate(
       byteCount: LogFormat.segmentHeaderBytes, alignment: LogFormat.blockBytes)
     defer { block.deallocate() }
-    let got = try SegmentScanner.fill(disk, file, at: 0, into: block)
+    let got = try disk.read(file, at: 0, into: block)
     return SegmentHeader.decode(UnsafeRawBufferPointer(rebasing: block[0..<got]))
   }
 }
