@@ -41,7 +41,9 @@ struct SegmentScanner {
   private static func check(
     _ header: BatchHeader, _ bytes: UnsafeRawBufferPointer, slab: Slab, offset: Int
   ) -> (RecoveryTable.Seen, Batch?) {
-    if header.flags & ~LogFormat.flagSealed != 0 { return (.unknown(header, "batch flags \(header.flags)"), nil) }
+    if header.flags & ~LogFormat.flagSealed != 0 {
+      return (.unknown(header, "batch flags \(header.flags)"), nil)
+    }
     let end = LogFormat.batchHeaderBytes + Int(header.recordBytes)
     var offsets = ContiguousArray<UInt32>()
     // The count is the header's claim: no more records can stand there than their smallest size allows.
@@ -89,7 +91,8 @@ struct SegmentScanner {
     _ disk: any Disk, _ file: DiskFile, from: UInt64, to: UInt64, salt: UInt64?,
     where matches: (BatchHeader) -> Bool
   ) throws(DiskError) -> RecoveryTable.Later {
-    let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: LogFormat.blockBytes)
+    let scratch = UnsafeMutableRawBufferPointer.allocate(
+      byteCount: 256 << 10, alignment: LogFormat.blockBytes)
     defer { scratch.deallocate() }
     var offset = from
     while offset < to {

@@ -34,7 +34,8 @@ final class Bench {
   }
 
   func append(_ batch: Batch, number: UInt64? = nil, term: UInt64? = nil) -> CommitOutcome? {
-    log.append(batch, number: number ?? log.tail.number + 1, term: term ?? log.tail.term, completion: outcomes)
+    log.append(
+      batch, number: number ?? log.tail.number + 1, term: term ?? log.tail.term, completion: outcomes)
     return wait()
   }
 
@@ -64,7 +65,9 @@ final class Bench {
 
 /// What the engine relies on, whatever the log lies on.
 @Suite(.serialized) struct CommitLogConformanceTests {
-  @Test(arguments: Bench.Kind.allCases) func `a batch moves the tail when it is durable, not before`(_ kind: Bench.Kind) throws {
+  @Test(arguments: Bench.Kind.allCases) func `a batch moves the tail when it is durable, not before`(
+    _ kind: Bench.Kind
+  ) throws {
     let bench = try Bench(kind)
     #expect(bench.log.tail == .start && bench.log.isIdle)
     let batch = bench.composer.batch([10, 20])
@@ -76,7 +79,8 @@ final class Bench {
     #expect(bench.log.logBytes >= 4_096)
   }
 
-  @Test(arguments: Bench.Kind.allCases) func `the same batches give the same chain`(_ kind: Bench.Kind) throws {
+  @Test(arguments: Bench.Kind.allCases) func `the same batches give the same chain`(_ kind: Bench.Kind) throws
+  {
     let bench = try Bench(kind)
     let twin = SimulatedLog()
     let composer = Composer()
@@ -88,7 +92,9 @@ final class Bench {
     }
   }
 
-  @Test(arguments: Bench.Kind.allCases) func `only the successor of the tail is taken`(_ kind: Bench.Kind) throws {
+  @Test(arguments: Bench.Kind.allCases) func `only the successor of the tail is taken`(_ kind: Bench.Kind)
+    throws
+  {
     let bench = try Bench(kind)
     #expect(bench.append([1]) == .ok)
     let batch = bench.composer.batch([2])
@@ -132,7 +138,8 @@ final class Bench {
     let bench = try Bench(kind)
     #expect(bench.append([1]) == .ok)
     #expect(bench.seal() == .ok)
-    #expect(bench.log.tail.isSealed && bench.log.tail.number == 2 && bench.log.tail.lastPosition == Position(1))
+    #expect(
+      bench.log.tail.isSealed && bench.log.tail.number == 2 && bench.log.tail.lastPosition == Position(1))
     #expect(bench.seal() == .ok && bench.log.tail.number == 2)
     let batch = bench.composer.batch([2])
     #expect(bench.append(batch) == .fenced)
@@ -143,7 +150,9 @@ final class Bench {
     #expect(try bench.bodies(after: 0).count == 2)
   }
 
-  @Test(arguments: Bench.Kind.allCases) func `a witness takes a number and no position, once`(_ kind: Bench.Kind) throws {
+  @Test(arguments: Bench.Kind.allCases) func `a witness takes a number and no position, once`(
+    _ kind: Bench.Kind
+  ) throws {
     let bench = try Bench(kind)
     #expect(bench.witness() == .ok && bench.log.tail.number == 0)
     #expect(bench.append([1]) == .ok)
@@ -153,7 +162,9 @@ final class Bench {
     #expect(bench.append([2]) == .ok && bench.log.tail.lastPosition == Position(2))
   }
 
-  @Test(arguments: Bench.Kind.allCases) func `a barrier waits for what is in flight`(_ kind: Bench.Kind) throws {
+  @Test(arguments: Bench.Kind.allCases) func `a barrier waits for what is in flight`(_ kind: Bench.Kind)
+    throws
+  {
     let bench = try Bench(kind)
     let barrier = Outcomes()
     bench.log.append(bench.composer.batch([1]), number: 1, term: 1, completion: bench.outcomes)
@@ -180,7 +191,9 @@ final class Bench {
     }
   }
 
-  @Test(arguments: Bench.Kind.allCases) func `what was trimmed is told, and never the end`(_ kind: Bench.Kind) throws {
+  @Test(arguments: Bench.Kind.allCases) func `what was trimmed is told, and never the end`(_ kind: Bench.Kind)
+    throws
+  {
     let bench = try Bench(kind)
     for _ in 0..<40 { #expect(bench.append([5_000]) == .ok) }
     let before = bench.log.logBytes

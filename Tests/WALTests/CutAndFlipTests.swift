@@ -3,7 +3,8 @@ import Model
 import Testing
 import WAL
 
-/// Cut and flip: whatever is cut off or flipped, a start returns a prefix of the log or says damage; it never invents.
+/// Cut and flip: whatever is cut off or flipped, a start returns a prefix of the log or says damage; it
+/// never invents.
 /// At or below a witness it says damage.
 struct CutAndFlipTests {
   /// Six batches, some of two blocks, the last one without a witness; then the bodies by position.
@@ -58,7 +59,8 @@ struct CutAndFlipTests {
     guard let whole = disk.contents(Self.name) else { return }
     // The same batches under another salt, as a recycled file holds them.
     var earlier = whole
-    for batch in stride(from: 4_096, to: end, by: 4_096) where Array(whole[batch..<batch + 8]) == Array("ENGBATCH".utf8) {
+    for batch in stride(from: 4_096, to: end, by: 4_096)
+    where Array(whole[batch..<batch + 8]) == Array("ENGBATCH".utf8) {
       earlier[batch + 8] ^= 0xff
     }
     for cut in stride(from: 4_096, through: end, by: 512) {

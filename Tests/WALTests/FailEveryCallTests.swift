@@ -4,7 +4,8 @@ import Model
 import Testing
 import WAL
 
-/// One scenario, with each of its calls failing in turn, until it passes untouched. What was acknowledged before the
+/// One scenario, with each of its calls failing in turn, until it passes untouched. What was acknowledged
+/// before the
 /// failure is there afterwards, and nothing is acknowledged that isn't.
 struct FailEveryCallTests {
   enum Failure: CaseIterable, Sendable { case inputOutput, noSpace, short, power }
@@ -24,7 +25,9 @@ struct FailEveryCallTests {
         world.composer.next = world.log.tail.lastPosition.next
         return
       }
-      for index in 0..<batch.count { acknowledged[batch.record(index).position.rawValue] = Array(batch.record(index).body) }
+      for index in 0..<batch.count {
+        acknowledged[batch.record(index).position.rawValue] = Array(batch.record(index).body)
+      }
     }
     do {
       let first = try LogWorld(disk)
@@ -45,7 +48,9 @@ struct FailEveryCallTests {
     return (acknowledged, passed)
   }
 
-  @Test(arguments: Failure.allCases) func `no failing call costs what was acknowledged`(_ failure: Failure) throws {
+  @Test(arguments: Failure.allCases) func `no failing call costs what was acknowledged`(_ failure: Failure)
+    throws
+  {
     var call = 0
     var met = 0
     while true {

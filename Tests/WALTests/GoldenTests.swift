@@ -25,7 +25,9 @@ struct GoldenTests {
     return disk
   }
 
-  private static func unit(_ position: UInt64, _ n: UInt64, _ body: [UInt8], into builder: BatchBuilder) throws {
+  private static func unit(_ position: UInt64, _ n: UInt64, _ body: [UInt8], into builder: BatchBuilder)
+    throws
+  {
     let room = try #require(builder.reserve(body.count + 256))
     var writer = EventRecordWriter(
       at: room, capacity: body.count + 256, kind: .unit, position: Position(position),

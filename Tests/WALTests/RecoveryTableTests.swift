@@ -60,7 +60,8 @@ struct RecoveryTableTests {
       let log = try #require(start.log, "\(start.error?.description ?? "")")
       #expect(log.tail.lastPosition.rawValue == position)
       #expect(log.rows.contains(one.row), "\(log.rows)")
-      #expect(start.bodies.keys.sorted() == Array(1...max(position, 1)).filter { $0 > one.after && $0 <= position })
+      #expect(
+        start.bodies.keys.sorted() == Array(1...max(position, 1)).filter { $0 > one.after && $0 <= position })
     case .damage(let file, let offset, let position):
       let damage = try #require(start.damage)
       #expect(damage.row == one.row && damage.file == Forge.name(file), "\(damage)")
@@ -95,10 +96,16 @@ struct RecoveryTableTests {
     Case(row: .unreadable, what: "a torn header over an earlier life", expected: .ends(6), after: 3) {
       Forge.flip($0, one, at: 50)
     },
-    Case(row: .lostHeader, what: "a damaged header before batches", expected: .damage(file: 2, offset: 0, position: 4)) {
+    Case(
+      row: .lostHeader, what: "a damaged header before batches",
+      expected: .damage(file: 2, offset: 0, position: 4)
+    ) {
       Forge.flip($0, two, at: 70)
     },
-    Case(row: .lostHeader, what: "a wiped header before batches", expected: .damage(file: 2, offset: 0, position: 4)) {
+    Case(
+      row: .lostHeader, what: "a wiped header before batches",
+      expected: .damage(file: 2, offset: 0, position: 4)
+    ) {
       Forge.file($0, two) { $0.replaceSubrange(0..<4_096, with: repeatElement(0, count: 4_096)) }
     },
     Case(
@@ -108,13 +115,18 @@ struct RecoveryTableTests {
       Forge.flip($0, two, at: 70)
       Forge.flip($0, two, at: third + 20)
     },
-    Case(row: .unsupportedHeader, what: "version 2", expected: .unsupported(file: 2, offset: 0, position: 1)) {
+    Case(row: .unsupportedHeader, what: "version 2", expected: .unsupported(file: 2, offset: 0, position: 1))
+    {
       Forge.segment($0, two, at: 8, UInt32(2))
     },
-    Case(row: .unsupportedHeader, what: "an unknown flag", expected: .unsupported(file: 1, offset: 0, position: 1)) {
+    Case(
+      row: .unsupportedHeader, what: "an unknown flag",
+      expected: .unsupported(file: 1, offset: 0, position: 1)
+    ) {
       Forge.segment($0, one, at: 92, UInt32(4))
     },
-    Case(row: .foreignSegment, what: "an index twice", expected: .damage(file: 7, offset: 0, position: 4)) { disk in
+    Case(row: .foreignSegment, what: "an index twice", expected: .damage(file: 7, offset: 0, position: 4)) {
+      disk in
       disk.install(Forge.name(7), disk.contents(two) ?? [])
     },
     Case(row: .foreignSegment, what: "another log's", expected: .damage(file: 1, offset: 0, position: 1)) {
@@ -140,12 +152,14 @@ struct RecoveryTableTests {
       $0.uninstall(one)
     },
     Case(
-      row: .segmentMissing, what: "the oldest, needed in part", expected: .damage(file: 2, offset: 0, position: 3),
+      row: .segmentMissing, what: "the oldest, needed in part",
+      expected: .damage(file: 2, offset: 0, position: 3),
       after: 2
     ) {
       $0.uninstall(one)
     },
-    Case(row: .segmentMissing, what: "one in the middle", expected: .damage(file: 2, offset: 0, position: 1)) {
+    Case(row: .segmentMissing, what: "one in the middle", expected: .damage(file: 2, offset: 0, position: 1))
+    {
       Forge.segment($0, two, at: 32, UInt64(3))
     },
     Case(row: .accepted, what: "a missing segment that the store has", expected: .ends(6), after: 3) {
@@ -155,10 +169,15 @@ struct RecoveryTableTests {
     Case(row: .headerContradicts, what: "an older term", expected: .damage(file: 2, offset: 0, position: 4)) {
       Forge.segment($0, two, at: 40, UInt64(0))
     },
-    Case(row: .headerContradicts, what: "another first batch", expected: .damage(file: 2, offset: 0, position: 4)) {
+    Case(
+      row: .headerContradicts, what: "another first batch", expected: .damage(file: 2, offset: 0, position: 4)
+    ) {
       Forge.segment($0, two, at: 48, UInt64(4))
     },
-    Case(row: .headerContradicts, what: "another first position", expected: .damage(file: 2, offset: 0, position: 3)) {
+    Case(
+      row: .headerContradicts, what: "another first position",
+      expected: .damage(file: 2, offset: 0, position: 3)
+    ) {
       Forge.segment($0, two, at: 56, UInt64(3))
     },
     Case(row: .sizeDiffers, what: "cut off", expected: .damage(file: 2, offset: 0, position: 4)) {
@@ -181,58 +200,91 @@ struct RecoveryTableTests {
     ) {
       Forge.batch($0, two, batch: fifth, at: 56, UInt32(2))
     },
-    Case(row: .batchContradicts, what: "number", expected: .damage(file: 2, offset: UInt64(fifth), position: 6)) {
+    Case(
+      row: .batchContradicts, what: "number", expected: .damage(file: 2, offset: UInt64(fifth), position: 6)
+    ) {
       Forge.batch($0, two, batch: fifth, at: 24, UInt64(6))
     },
-    Case(row: .batchContradicts, what: "an older term", expected: .damage(file: 2, offset: UInt64(fifth), position: 6)) {
+    Case(
+      row: .batchContradicts, what: "an older term",
+      expected: .damage(file: 2, offset: UInt64(fifth), position: 6)
+    ) {
       Forge.batch($0, two, batch: fifth, at: 16, UInt64(0))
     },
-    Case(row: .batchContradicts, what: "a newer term", expected: .damage(file: 2, offset: UInt64(fifth), position: 6)) {
+    Case(
+      row: .batchContradicts, what: "a newer term",
+      expected: .damage(file: 2, offset: UInt64(fifth), position: 6)
+    ) {
       Forge.batch($0, two, batch: fifth, at: 16, UInt64(2))
     },
-    Case(row: .batchContradicts, what: "position", expected: .damage(file: 2, offset: UInt64(fifth), position: 6)) {
+    Case(
+      row: .batchContradicts, what: "position", expected: .damage(file: 2, offset: UInt64(fifth), position: 6)
+    ) {
       Forge.batch($0, two, batch: fifth, at: 32, UInt64(5))
     },
-    Case(row: .batchContradicts, what: "chain", expected: .damage(file: 2, offset: UInt64(fifth), position: 6)) {
+    Case(
+      row: .batchContradicts, what: "chain", expected: .damage(file: 2, offset: UInt64(fifth), position: 6)
+    ) {
       Forge.batch($0, two, batch: fifth, at: 52, UInt32(1))
     },
-    Case(row: .batchContradicts, what: "segment", expected: .damage(file: 2, offset: UInt64(fifth), position: 6)) {
+    Case(
+      row: .batchContradicts, what: "segment", expected: .damage(file: 2, offset: UInt64(fifth), position: 6)
+    ) {
       Forge.batch($0, two, batch: fifth, at: 72, UInt64(1))
     },
-    Case(row: .batchContradicts, what: "witness", expected: .damage(file: 2, offset: UInt64(fifth), position: 6)) {
+    Case(
+      row: .batchContradicts, what: "witness", expected: .damage(file: 2, offset: UInt64(fifth), position: 6)
+    ) {
       Forge.batch($0, two, batch: fifth, at: 64, UInt64(6))
     },
-    Case(row: .batchContradicts, what: "past the end", expected: .damage(file: 2, offset: UInt64(fifth), position: 6)) {
+    Case(
+      row: .batchContradicts, what: "past the end",
+      expected: .damage(file: 2, offset: UInt64(fifth), position: 6)
+    ) {
       Forge.batch($0, two, batch: fifth, at: 44, UInt32(60 << 10))
     },
-    Case(row: .batchContradicts, what: "behind a seal", expected: .damage(file: 2, offset: UInt64(fifth), position: 6)) {
+    Case(
+      row: .batchContradicts, what: "behind a seal",
+      expected: .damage(file: 2, offset: UInt64(fifth), position: 6)
+    ) {
       Forge.batch($0, two, batch: fourth, at: 56, UInt32(1))
       Forge.batch($0, two, batch: fifth, at: 52, Forge.number($0, two, at: fourth + 60) as UInt32)
     },
-    Case(row: .brokenBeforeEnd, what: "a flipped bit", expected: .damage(file: 1, offset: 4_096, position: 1)) {
+    Case(row: .brokenBeforeEnd, what: "a flipped bit", expected: .damage(file: 1, offset: 4_096, position: 1))
+    {
       Forge.flip($0, one, at: 4_300)
     },
-    Case(row: .brokenBeforeEnd, what: "the last batch is gone", expected: .damage(file: 1, offset: 8_192, position: 3)) {
+    Case(
+      row: .brokenBeforeEnd, what: "the last batch is gone",
+      expected: .damage(file: 1, offset: 8_192, position: 3)
+    ) {
       Forge.file($0, one) { $0.replaceSubrange(8_192..<12_288, with: repeatElement(0, count: 4_096)) }
     },
-    Case(row: .brokenBeforeEnd, what: "another chain", expected: .damage(file: 1, offset: 12_288, position: 4)) {
+    Case(
+      row: .brokenBeforeEnd, what: "another chain", expected: .damage(file: 1, offset: 12_288, position: 4)
+    ) {
       Forge.segment($0, two, at: 88, UInt32(1))
     },
-    Case(row: .brokenBeforeEnd, what: "another length", expected: .damage(file: 1, offset: 12_288, position: 4)) {
+    Case(
+      row: .brokenBeforeEnd, what: "another length", expected: .damage(file: 1, offset: 12_288, position: 4)
+    ) {
       Forge.segment($0, two, at: 80, UInt64(10_000))
     },
     Case(
-      row: .brokenBeforeLater, what: "broken records", expected: .damage(file: 2, offset: UInt64(fourth), position: 5)
+      row: .brokenBeforeLater, what: "broken records",
+      expected: .damage(file: 2, offset: UInt64(fourth), position: 5)
     ) {
       Forge.flip($0, two, at: fourth + 140)
     },
     Case(
-      row: .brokenBeforeLater, what: "a broken header", expected: .damage(file: 2, offset: UInt64(third), position: 4)
+      row: .brokenBeforeLater, what: "a broken header",
+      expected: .damage(file: 2, offset: UInt64(third), position: 4)
     ) {
       Forge.flip($0, two, at: third + 30)
     },
     Case(
-      row: .brokenBeforeLater, what: "a wiped block", expected: .damage(file: 2, offset: UInt64(fourth), position: 5)
+      row: .brokenBeforeLater, what: "a wiped block",
+      expected: .damage(file: 2, offset: UInt64(fourth), position: 5)
     ) {
       Forge.file($0, two) { $0.replaceSubrange(fourth..<fifth, with: repeatElement(0, count: 4_096)) }
     },
@@ -252,7 +304,8 @@ struct RecoveryTableTests {
     },
     Case(row: .logEnd, what: "the store has all of it", expected: .ends(6), after: 6) { _ in },
     Case(
-      row: .belowWitness, what: "a mark above the end", expected: .damage(file: 2, offset: 20_480, position: 7),
+      row: .belowWitness, what: "a mark above the end",
+      expected: .damage(file: 2, offset: 20_480, position: 7),
       witness: 7
     ) { _ in },
     Case(

@@ -3,8 +3,10 @@ import EventLoop
 import Model
 @_spi(Faults) import WAL
 
-/// One seeded life of a log: batches, witnesses, trims, failing calls, crashes at any call, also during recovery, twice in a
-/// row; and a dictionary model that says what must be there. Violations are collected, so that a broken rule can be shown to be seen.
+/// One seeded life of a log: batches, witnesses, trims, failing calls, crashes at any call, also during
+/// recovery, twice in a
+/// row; and a dictionary model that says what must be there. Violations are collected, so that a broken rule
+/// can be shown to be seen.
 struct CrashRun {
   let seed: UInt64
   var faults = LogFaults()
@@ -88,7 +90,8 @@ struct CrashRun {
       return
     }
     if end != durable.count, end != durable.count + pending.count {
-      violations.append("seed \(seed): a part of a batch was taken: \(end) of \(durable.count) + \(pending.count)")
+      violations.append(
+        "seed \(seed): a part of a batch was taken: \(end) of \(durable.count) + \(pending.count)")
       return
     }
     if end > durable.count { durable += pending }
@@ -171,7 +174,8 @@ struct CrashRun {
       let place = LogWorld.place(of: persisted + 1 + random.below(durable.count - persisted), on: disk)
     else { return crash() }
     disk.crash()
-    disk.rot(place.name, at: place.offset + UInt64(random.below(place.bytes)), mask: 1 << UInt8(random.below(8)))
+    disk.rot(
+      place.name, at: place.offset + UInt64(random.below(place.bytes)), mask: 1 << UInt8(random.below(8)))
     damaged += 1
     do {
       _ = try LogWorld(disk, after: Position(UInt64(persisted)), configuration: configuration)

@@ -13,7 +13,8 @@ enum Forge {
   }
 
   /// Changes a segment header: a number at an offset of `WAL.md`.
-  static func segment<T: FixedWidthInteger>(_ disk: SimulatedDisk, _ name: String, at offset: Int, _ value: T) {
+  static func segment<T: FixedWidthInteger>(_ disk: SimulatedDisk, _ name: String, at offset: Int, _ value: T)
+  {
     file(disk, name) { bytes in
       store(value, at: offset, in: &bytes)
       store(checksum(bytes[0..<4092]), at: 4092, in: &bytes)

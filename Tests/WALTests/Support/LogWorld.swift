@@ -35,7 +35,9 @@ final class Composer {
   }
 
   /// Adds one record with a body of `bytes`; false if it needs another batch.
-  func add(_ bytes: Int, kind: UInt8 = EventKind.unit.rawValue, flags: UInt8? = nil, namespace: UInt16 = 0) -> Bool {
+  func add(_ bytes: Int, kind: UInt8 = EventKind.unit.rawValue, flags: UInt8? = nil, namespace: UInt16 = 0)
+    -> Bool
+  {
     let context: [UInt8] = Array("context".utf8)
     guard let room = builder.reserve(bytes + 64) else { return false }
     var writer = EventRecordWriter(
@@ -138,7 +140,9 @@ final class LogWorld {
       let log = try LogRecovery.run(
         disk, configuration: LogConfiguration(segmentBytes: segmentBytes), after: after, witness: witness
       ) { batch in
-        for index in 0..<batch.count { bodies[batch.record(index).position.rawValue] = Array(batch.record(index).body) }
+        for index in 0..<batch.count {
+          bodies[batch.record(index).position.rawValue] = Array(batch.record(index).body)
+        }
       }
       return Start(log: log, bodies: bodies)
     } catch {
