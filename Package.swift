@@ -68,7 +68,7 @@ let package = Package(
     .executableTarget(
       name: "engram",
       dependencies: [
-        "Server", "WAL", "EventLoop", "Model",
+        "Server", "WAL", "EventLoop",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ], swiftSettings: settings),
@@ -81,7 +81,8 @@ let package = Package(
     .target(name: "CEventLoopTesting", path: "Tests/CEventLoopTesting"),
     suite("HTTP", ["HTTP", "Bytes"]),
     suite("Router", ["Router", "Bytes"]),
-    suite("WAL", ["WAL", "Model", "Bytes", "EventLoop", "EngramTesting"]),
+    suite(
+      "WAL", ["WAL", "Model", "Bytes", "EventLoop", "EngramTesting"], resources: [.copy("golden")]),
     suite("Storage", ["Storage", "Model", "Bytes", "EngramTesting"]),
     suite("Notifier", ["Notifier", "Model"]),
     suite("Engine", ["Engine", "Model", "Bytes", "WAL", "Storage", "EventLoop", "EngramTesting"]),

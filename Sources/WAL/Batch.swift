@@ -3,7 +3,8 @@ public import Model
 
 /// A sealed batch: what one durable write holds, and what window, apply thread and loops share afterwards.
 ///
-/// Its bytes don't change after `append` has completed; the log writes the header before that, on the home thread.
+/// Its bytes don't change after `append` has completed; the log writes the header before that, on the home
+/// thread.
 /// Safe on any thread once it is durable.
 public final class Batch: @unchecked Sendable {
   public let slab: Slab
@@ -23,7 +24,8 @@ public final class Batch: @unchecked Sendable {
   public internal(set) var term: UInt64 = 0
 
   init(
-    slab: Slab, offset: Int, recordBytes: Int, firstPosition: Position, recordOffsets: ContiguousArray<UInt32>,
+    slab: Slab, offset: Int, recordBytes: Int, firstPosition: Position,
+    recordOffsets: ContiguousArray<UInt32>,
     recordsCRC: UInt32
   ) {
     self.slab = slab

@@ -1,9 +1,11 @@
 public import Bytes
 public import Model
 
-/// The open batch: records are composed in place, in the memory that is later written to disk and sent to readers.
+/// The open batch: records are composed in place, in the memory that is later written to disk and sent to
+/// readers.
 ///
-/// Home thread only. `reserve`, compose with `EventRecordWriter`, `commit`; then `seal`, which begins the next batch
+/// Home thread only. `reserve`, compose with `EventRecordWriter`, `commit`; then `seal`, which begins the
+/// next batch
 /// behind the sealed one in the same slab, or in a new slab.
 public final class BatchBuilder {
   private let pool: SlabPool
@@ -43,7 +45,8 @@ public final class BatchBuilder {
 
   /// Room for the records of one request, `bytes` in all, with 7 bytes added for each record but the last.
   ///
-  /// The memory is the builder's, aligned to 8, good until the next call of `reserve` or `seal`; compose the first
+  /// The memory is the builder's, aligned to 8, good until the next call of `reserve` or `seal`; compose the
+  /// first
   /// record there. What isn't committed is not part of the batch.
   /// - Returns: nil when the batch has to be sealed first, or when `bytes` passes `reservationMax`.
   public func reserve(_ bytes: Int) -> UnsafeMutableRawPointer? {
@@ -56,7 +59,8 @@ public final class BatchBuilder {
   }
 
   /// Takes over the record of `length` bytes that was composed at the cursor.
-  /// Requires: a frame written by `EventRecordWriter` within the reserved room; a position that follows the last one's.
+  /// Requires: a frame written by `EventRecordWriter` within the reserved room; a position that follows the
+  /// last one's.
   /// - Returns: the cursor for the request's next record.
   @discardableResult
   public func commit(_ length: Int) -> UnsafeMutableRawPointer {
@@ -105,7 +109,8 @@ public final class BatchBuilder {
     return batch
   }
 
-  /// Moves the open batch to a slab with room for `bytes`: at most once per slab, and then mostly a short run.
+  /// Moves the open batch to a slab with room for `bytes`: at most once per slab, and then mostly a short
+  /// run.
   private func move(to bytes: Int) {
     let next = bytes <= pool.slabBytes ? pool.take() : Slab(capacity: bytes)
     (next.base + LogFormat.batchHeaderBytes).copyMemory(

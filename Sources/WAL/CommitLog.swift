@@ -42,10 +42,12 @@ public protocol CommitCompletion: AnyObject {
   func commitCompleted(number: UInt64, outcome: CommitOutcome)
 }
 
-/// All that the engine knows of the log. Local segments are one implementation; shared storage and replicated logs can
+/// All that the engine knows of the log. Local segments are one implementation; shared storage and
+/// replicated logs can
 /// follow behind the same conformance suite.
 ///
-/// Home thread: that of the loop which owns it. One operation at a time (`isIdle`), except `barrier` and `trim`.
+/// Home thread: that of the loop which owns it. One operation at a time (`isIdle`), except `barrier` and
+/// `trim`.
 public protocol CommitLog: AnyObject {
   var tail: LogTail { get }
   /// Nothing is in flight: an operation may begin.
@@ -59,28 +61,34 @@ public protocol CommitLog: AnyObject {
   /// Called when an append that found the storage full is worth another try.
   var onRoom: (() -> Void)? { get set }
 
-  /// Makes `batch` durable as batch `number` of `term`. `fenced` unless `number` follows the tail and `term` is the
+  /// Makes `batch` durable as batch `number` of `term`. `fenced` unless `number` follows the tail and `term`
+  /// is the
   /// tail's. Repeating the append that the tail already holds is `ok` and writes nothing.
-  /// Requires (traps): `isIdle`; positions that follow the tail's, unless it repeats it; `paddedBytes` within the limit.
+  /// Requires (traps): `isIdle`; positions that follow the tail's, unless it repeats it; `paddedBytes`
+  /// within the limit.
   /// The log keeps the batch, and its slab, until completion.
   func append(_ batch: Batch, number: UInt64, term: UInt64, completion: any CommitCompletion)
 
-  /// Appends an empty batch, which proves that the one before it was durable; `ok` without a write if the tail is
+  /// Appends an empty batch, which proves that the one before it was durable; `ok` without a write if the
+  /// tail is
   /// proven already. Call it after 200 ms of idleness and at shutdown. Takes a number.
   func appendWitness(completion: any CommitCompletion)
 
-  /// Reads the durable batches that hold positions above `position`, oldest first. Blocks: not for a loop in service.
+  /// Reads the durable batches that hold positions above `position`, oldest first. Blocks: not for a loop in
+  /// service.
   /// Throws `trimmed` if they are no longer all there.
   func tail(after position: Position, _ body: (Batch) -> Void) throws(LogError) -> LogTail
 
-  /// Becomes the owner: from then on only `term` may append. `fenced` unless it is above the tail's; claiming one's
+  /// Becomes the owner: from then on only `term` may append. `fenced` unless it is above the tail's;
+  /// claiming one's
   /// own term again is `ok`. Requires `isIdle`.
   func claim(_ term: UInt64, completion: any CommitCompletion)
 
   /// Completes when all that was appended before it is durable.
   func barrier(completion: any CommitCompletion)
 
-  /// Ends the term: every later append is fenced until a newer term is claimed, also after a restart. Requires `isIdle`.
+  /// Ends the term: every later append is fenced until a newer term is claimed, also after a restart.
+  /// Requires `isIdle`.
   func seal(completion: any CommitCompletion)
 
   /// The store has persisted everything up to `position`: space below may be used again. Returns at once.

@@ -1,7 +1,8 @@
 internal import EventLoop
 public import Model
 
-/// Segments between their lives: made ahead, trimmed, used again, removed. None of it is in the way of a commit.
+/// Segments between their lives: made ahead, trimmed, used again, removed. None of it is in the way of a
+/// commit.
 extension LocalLog {
   public func trim(through position: Position) {
     var freed: [SpareFile] = []
@@ -36,7 +37,8 @@ extension LocalLog {
         guard let batch else {
           throw .damage(
             LogDamage(
-              row: .brokenBeforeEnd, file: segment.name, offset: offset, position: segment.header.firstPosition,
+              row: .brokenBeforeEnd, file: segment.name, offset: offset,
+              position: segment.header.firstPosition,
               detail: "a durable batch can't be read"))
         }
         offset += UInt64(batch.paddedBytes)
@@ -123,12 +125,15 @@ extension LocalLog {
   }
 
   /// Leaves nothing behind if it throws and the disk lets it.
-  private static func createSpare(_ disk: any Disk, _ name: String, _ bytes: UInt64) throws(DiskError) -> DiskFile {
+  private static func createSpare(_ disk: any Disk, _ name: String, _ bytes: UInt64) throws(DiskError)
+    -> DiskFile
+  {
     do throws(DiskError) {
       try disk.create(name, bytes: bytes)
       return try disk.open(name, writable: true)
     } catch {
-      do { try disk.remove(name) } catch { /* Wasn't made, or is a blank file of the wrong size to the next start. */ }
+      do { try disk.remove(name) } catch
+      { /* Wasn't made, or is a blank file of the wrong size to the next start. */  }
       throw error
     }
   }

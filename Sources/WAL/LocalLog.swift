@@ -5,7 +5,8 @@ internal import Model
 /// The log in segment files of one directory (`WAL.md`).
 ///
 /// Home thread: that of the loop which owns it; every call and every callback runs there. Same disk and same
-/// randomness: same bytes. Randomness is drawn twice for the UUID of a new log, and once for the salt of each segment.
+/// randomness: same bytes. Randomness is drawn twice for the UUID of a new log, and once for the salt of
+/// each segment.
 public final class LocalLog: CommitLog, DiskCompletion {
   /// What one durable write took; `nanoseconds` is 0 without a clock.
   public struct WriteSample: Sendable {
@@ -63,7 +64,8 @@ public final class LocalLog: CommitLog, DiskCompletion {
     var expected = 0
   }
 
-  /// Goes on from a recovered log. Blocks if there is no spare: makes the first one, so that a log that is ready can be
+  /// Goes on from a recovered log. Blocks if there is no spare: makes the first one, so that a log that is
+  /// ready can be
   /// written. If space for it is lacking, the log starts with its storage full.
   /// Throws: any other refusal of the disk.
   public init(
@@ -78,7 +80,7 @@ public final class LocalLog: CommitLog, DiskCompletion {
     previousCRC = recovered.previousCRC
     isTailProven = recovered.isTailProven
     highestName = recovered.highestName
-    isOpen = configuration.faults.continuesInCutSegment && !recovered.segments.isEmpty
+    isOpen = false
     recycle(recovered.spares)
     if spares.isEmpty { try createFirstSpare() }
     replenish()
@@ -99,7 +101,8 @@ public final class LocalLog: CommitLog, DiskCompletion {
     if let outcome = refusal(batch, number: number, term: term) {
       return reply(outcome, number: number, completion)
     }
-    precondition(batch.firstPosition.rawValue == tail.lastPosition.rawValue + 1, "positions follow the tail's")
+    precondition(
+      batch.firstPosition.rawValue == tail.lastPosition.rawValue + 1, "positions follow the tail's")
     begin(batch, flags: 0, completion)
   }
 
@@ -206,7 +209,8 @@ public final class LocalLog: CommitLog, DiskCompletion {
   }
 
   private func write(
-    _ next: Operation, _ file: DiskFile, at offset: UInt64, _ bytes: UnsafeRawBufferPointer, registration: Int32
+    _ next: Operation, _ file: DiskFile, at offset: UInt64, _ bytes: UnsafeRawBufferPointer,
+    registration: Int32
   ) {
     var next = next
     next.expected = bytes.count
@@ -263,7 +267,8 @@ public final class LocalLog: CommitLog, DiskCompletion {
   /// An outcome without a write, told as a later event: callbacks never run inside the call that they answer.
   private func reply(_ outcome: CommitOutcome, number: UInt64, _ completion: any CommitCompletion) {
     precondition(operation == nil, "one operation at a time")
-    let pending = Operation(step: .reply, number: number, term: tail.term, completion: completion, outcome: outcome)
+    let pending = Operation(
+      step: .reply, number: number, term: tail.term, completion: completion, outcome: outcome)
     operation = pending
     let log = Confined(self)
     disk.background({ nil }) { _ in

@@ -29,8 +29,6 @@ public struct LogConfiguration: Sendable {
   public var skipsSynchronize = false
   /// Takes a short write for a whole one.
   public var ignoresShortWrites = false
-  /// Goes on in the segment whose tail was cut.
-  public var continuesInCutSegment = false
 
   public init() {}
 }

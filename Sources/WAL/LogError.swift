@@ -78,4 +78,11 @@ public struct TornTail: Hashable, Sendable {
   public var bytes: UInt64
   /// Records that the header announced; 0 where the header is torn too.
   public var count: UInt32
+
+  public init(file: String, offset: UInt64, bytes: UInt64, count: UInt32) {
+    self.file = file
+    self.offset = offset
+    self.bytes = bytes
+    self.count = count
+  }
 }

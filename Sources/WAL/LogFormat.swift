@@ -1,6 +1,10 @@
 internal import Bytes
 public import Model
 
+#if canImport(Glibc)
+  internal import Glibc
+#endif
+
 /// Sizes and marks of the log's files. `WAL.md` is the specification.
 public enum LogFormat {
   public static let blockBytes = 4096
@@ -199,14 +203,8 @@ public struct BatchHeader: Hashable, Sendable {
   }
 }
 
-/// Whether all of `bytes` are zero.
+/// Whether all of `bytes` are zero: the first is, and each equals the one before it (memcmp(3)).
 func isZero(_ bytes: UnsafeRawBufferPointer) -> Bool {
-  var reader = ByteReader(bytes)
-  while reader.remaining >= 8 {
-    if reader.integer(UInt64.self) != 0 { return false }
-  }
-  while let byte: UInt8 = reader.integer() {
-    if byte != 0 { return false }
-  }
-  return true
+  guard let base = bytes.baseAddress, let first = bytes.first else { return true }
+  return first == 0 && memcmp(base, base + 1, bytes.count - 1) == 0
 }

@@ -2,7 +2,8 @@ public import EventLoop
 public import Model
 
 /// What stands in the log of a stopped server: every segment is read, nothing is written, nothing repaired.
-/// Unlike a start it goes on behind damage, and it can't know what the store holds: only the log's own word counts.
+/// Unlike a start it goes on behind damage, and it can't know what the store holds: only the log's own word
+/// counts.
 public struct LogInspection: Sendable {
   public struct Segment: Sendable {
     public enum State: String, Sendable {
@@ -113,7 +114,9 @@ public struct LogInspection: Sendable {
     for name in ignored { lines.append("\(name)  not a segment") }
     if let tail {
       lines.append(
-        "tail: term \(tail.term), batch \(tail.number), position \(tail.lastPosition.rawValue), CRC \(hex(tail.crc))")
+        "tail: term \(tail.term), batch \(tail.number), position \(tail.lastPosition.rawValue), "
+          + "CRC \(hex(tail.crc))"
+      )
     }
     if let tornTail {
       lines.append(

@@ -41,9 +41,11 @@ public enum LogRecovery {
   /// Blocks, for start-up: 1 s per 256 MiB at most. Syncs what it reads; writes nothing.
   /// - Parameters:
   ///   - after: what every family of the store has persisted.
-  ///   - witness: the highest position that anything outside the log knows to have been durable: the highest of
+  ///   - witness: the highest position that anything outside the log knows to have been durable: the highest
+  ///     of
   ///     the store's marks and the search watermark. `after` counts as a witness too.
-  ///   - each: given each batch as soon as it is accepted. Batches share their slabs. If the call throws in the
+  ///   - each: given each batch as soon as it is accepted. Batches share their slabs. If the call throws in
+  ///     the
   ///     end, none of them counts.
   /// - Throws: `damage` and `unsupported` with file, offset and position; `disk`.
   public static func run(
@@ -69,7 +71,8 @@ public enum LogRecovery {
   }
 
   private static func read(
-    _ disk: any Disk, _ survey: LogSurvey, configuration: LogConfiguration, after: Position, witness: Position,
+    _ disk: any Disk, _ survey: LogSurvey, configuration: LogConfiguration, after: Position,
+    witness: Position,
     _ each: (Batch) -> Void
   ) throws(LogError) -> RecoveredLog {
     var recovered = RecoveredLog(tail: .start)
@@ -85,7 +88,8 @@ public enum LogRecovery {
       let oldest = survey.chain.first
       throw .damage(
         LogDamage(
-          row: row, file: oldest?.name ?? SegmentName.make(0), offset: 0, position: Position(after.rawValue &+ 1),
+          row: row, file: oldest?.name ?? SegmentName.make(0), offset: 0,
+          position: Position(after.rawValue &+ 1),
           detail: detail))
     case .scan(let index):
       from = index
@@ -107,7 +111,8 @@ public enum LogRecovery {
     if let (row, detail) = RecoveryTable.end(scan.tail, witness: witness), let last = scan.segments.last {
       throw .damage(
         LogDamage(
-          row: row, file: last.name, offset: last.end, position: Position(scan.tail.lastPosition.rawValue + 1),
+          row: row, file: last.name, offset: last.end,
+          position: Position(scan.tail.lastPosition.rawValue + 1),
           detail: detail))
     }
     return recovered
@@ -149,7 +154,8 @@ struct ChainScan {
     }
     if isFirst {
       tail = LogTail(
-        term: header.term, number: header.firstBatch - 1, lastPosition: Position(header.firstPosition.rawValue - 1),
+        term: header.term, number: header.firstBatch - 1,
+        lastPosition: Position(header.firstPosition.rawValue - 1),
         crc: header.predecessorCRC)
     }
     tail.term = header.term

@@ -99,7 +99,9 @@ struct LogSurvey {
       if segment.header.log != newest.header.log {
         find(.foreignSegment, segment, "a segment of another log than \(newest.name)")
       } else if index > 0, ordered[index - 1].header.segment == segment.header.segment {
-        find(.foreignSegment, segment, "segment \(segment.header.segment) stands in \(ordered[index - 1].name) too")
+        find(
+          .foreignSegment, segment,
+          "segment \(segment.header.segment) stands in \(ordered[index - 1].name) too")
       }
     }
     var oldest = ordered.count - 1
@@ -143,11 +145,12 @@ struct LogSurvey {
     }
   }
 
-  private static func firstBlock(_ disk: any Disk, _ file: DiskFile) throws(DiskError) -> SegmentHeader.Sight {
+  private static func firstBlock(_ disk: any Disk, _ file: DiskFile) throws(DiskError) -> SegmentHeader.Sight
+  {
     let block = UnsafeMutableRawBufferPointer.allocate(
       byteCount: LogFormat.segmentHeaderBytes, alignment: LogFormat.blockBytes)
     defer { block.deallocate() }
-    let got = try SegmentScanner.fill(disk, file, at: 0, into: block)
+    let got = try disk.read(file, at: 0, into: block)
     return SegmentHeader.decode(UnsafeRawBufferPointer(rebasing: block[0..<got]))
   }
 }

@@ -37,7 +37,8 @@ enum RecoveryTable {
       return .spare(.unreadable)
     case (.blank, .found(_, let batch)), (.unreadable, .found(_, let batch)):
       return .stop(
-        .lostHeader, "the segment header is damaged; batch \(batch.number) of segment \(batch.segment) follows it")
+        .lostHeader,
+        "the segment header is damaged; batch \(batch.number) of segment \(batch.segment) follows it")
     }
   }
 
@@ -75,11 +76,14 @@ enum RecoveryTable {
       return (.sizeDiffers, "the file has \(fileBytes) bytes, its header says \(header.segmentBytes)")
     }
     guard let tail else { return nil }
-    if header.term < tail.term { return (.headerContradicts, "term \(header.term) follows term \(tail.term)") }
+    if header.term < tail.term {
+      return (.headerContradicts, "term \(header.term) follows term \(tail.term)")
+    }
     if tail.isSealed, header.term == tail.term {
       return (.headerContradicts, "term \(header.term) goes on after its seal")
     }
-    if header.firstBatch != tail.number + 1 || header.firstPosition.rawValue != tail.lastPosition.rawValue + 1 {
+    if header.firstBatch != tail.number + 1 || header.firstPosition.rawValue != tail.lastPosition.rawValue + 1
+    {
       return (
         .headerContradicts,
         "segment \(header.segment) begins with batch \(header.firstBatch), position "
@@ -130,7 +134,9 @@ enum RecoveryTable {
     later: Later
   ) -> BatchVerdict {
     if let successor, offset >= successor.predecessorLength {
-      if offset == successor.predecessorLength, tail.crc == successor.predecessorCRC { return .end(.segmentEnd) }
+      if offset == successor.predecessorLength, tail.crc == successor.predecessorCRC {
+        return .end(.segmentEnd)
+      }
       return .stop(
         .brokenBeforeEnd,
         "segment \(successor.segment) names another end of this one: length \(successor.predecessorLength), "
@@ -167,8 +173,12 @@ enum RecoveryTable {
   }
 
   /// Row O: why an intact header doesn't go on from `tail`.
-  private static func contradiction(_ header: BatchHeader, in segment: SegmentHeader, tail: LogTail) -> String? {
-    if header.term != tail.term { return "batch \(header.number) is of term \(header.term), not \(tail.term)" }
+  private static func contradiction(_ header: BatchHeader, in segment: SegmentHeader, tail: LogTail)
+    -> String?
+  {
+    if header.term != tail.term {
+      return "batch \(header.number) is of term \(header.term), not \(tail.term)"
+    }
     if tail.isSealed { return "batch \(header.number) follows the seal of term \(tail.term)" }
     if header.segment != segment.segment {
       return "batch \(header.number) says segment \(header.segment), not \(segment.segment)"

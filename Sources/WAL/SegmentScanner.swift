@@ -41,7 +41,9 @@ struct SegmentScanner {
   private static func check(
     _ header: BatchHeader, _ bytes: UnsafeRawBufferPointer, slab: Slab, offset: Int
   ) -> (RecoveryTable.Seen, Batch?) {
-    if header.flags & ~LogFormat.flagSealed != 0 { return (.unknown(header, "batch flags \(header.flags)"), nil) }
+    if header.flags & ~LogFormat.flagSealed != 0 {
+      return (.unknown(header, "batch flags \(header.flags)"), nil)
+    }
     let end = LogFormat.batchHeaderBytes + Int(header.recordBytes)
     var offsets = ContiguousArray<UInt32>()
     // The count is the header's claim: no more records can stand there than their smallest size allows.
@@ -89,13 +91,14 @@ struct SegmentScanner {
     _ disk: any Disk, _ file: DiskFile, from: UInt64, to: UInt64, salt: UInt64?,
     where matches: (BatchHeader) -> Bool
   ) throws(DiskError) -> RecoveryTable.Later {
-    let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: LogFormat.blockBytes)
+    let scratch = UnsafeMutableRawBufferPointer.allocate(
+      byteCount: 256 << 10, alignment: LogFormat.blockBytes)
     defer { scratch.deallocate() }
     var offset = from
     while offset < to {
       let wanted = Int(min(UInt64(scratch.count), to - offset))
-      let room = UnsafeMutableRawBufferPointer(rebasing: scratch[0..<wanted])
-      let got = try fill(disk, file, at: offset, into: room)
+      let room = UnsafeMutableRawBufferPointer(rebasing: scratch[0..<LogFormat.padded(wanted)])
+      let got = min(try disk.read(file, at: offset, into: room), wanted)
       var block = 0
       while block + LogFormat.batchHeaderBytes <= got {
         let bytes = UnsafeRawBufferPointer(rebasing: scratch[block..<got])
@@ -117,27 +120,14 @@ struct SegmentScanner {
       let rest = fileBytes - offset
       let fresh = Slab(capacity: max(bytes, Int(min(UInt64(scanBytes), rest))))
       let wanted = Int(min(UInt64(fresh.capacity), rest))
-      slabCount = try Self.fill(
-        disk, file, at: offset, into: UnsafeMutableRawBufferPointer(start: fresh.base, count: wanted))
+      // Whole blocks, as direct I/O wants them, also where the file ends within one.
+      let room = UnsafeMutableRawBufferPointer(start: fresh.base, count: LogFormat.padded(wanted))
+      slabCount = min(try disk.read(file, at: offset, into: room), wanted)
       slabOffset = offset
       slab = fresh
       guard bytes <= slabCount else { return nil }
     }
     guard let slab else { return nil }
     return UnsafeRawBufferPointer(start: slab.base + Int(offset - slabOffset), count: bytes)
-  }
-
-  /// Reads until `room` is full or the file ends.
-  static func fill(
-    _ disk: any Disk, _ file: DiskFile, at offset: UInt64, into room: UnsafeMutableRawBufferPointer
-  ) throws(DiskError) -> Int {
-    var got = 0
-    while got < room.count {
-      let more = try disk.read(
-        file, at: offset + UInt64(got), into: UnsafeMutableRawBufferPointer(rebasing: room[got...]))
-      if more <= 0 { break }
-      got += more
-    }
-    return got
   }
 }

@@ -1,9 +1,12 @@
 public import EventLoop
 
-/// A disk in memory that keeps no more than a disk must: what wasn't synced, a crash keeps, loses or tears, sector by
-/// sector. Deterministic from its seed. Durable writes and background work complete when the test calls `step`.
+/// A disk in memory that keeps no more than a disk must: what wasn't synced, a crash keeps, loses or tears,
+/// sector by
+/// sector. Deterministic from its seed. Durable writes and background work complete when the test calls
+/// `step`.
 ///
-/// One thread. Each blocking call, and each start of a durable write, counts as one call for `failCall` and `cutPower`.
+/// One thread. Each blocking call, and each start of a durable write, counts as one call for `failCall` and
+/// `cutPower`.
 public final class SimulatedDisk: Disk {
   public static let noSpace: Int32 = 28
   public static let inputOutput: Int32 = 5
@@ -61,12 +64,15 @@ public final class SimulatedDisk: Disk {
   public func cutPower(atCall number: Int) { powerCut = number }
 
   /// Flips bits of what is durable.
-  public func rot(_ name: String, at offset: UInt64, mask: UInt8) { names[name]?.flip(at: offset, mask: mask) }
+  public func rot(_ name: String, at offset: UInt64, mask: UInt8) {
+    names[name]?.flip(at: offset, mask: mask)
+  }
 
   /// Cuts a file short, or extends it by zeros.
   public func truncate(_ name: String, to bytes: UInt64) { names[name]?.truncate(bytes) }
 
-  /// Power goes, and comes back. What was in flight is kept, lost or torn; completions never come; open files are closed.
+  /// Power goes, and comes back. What was in flight is kept, lost or torn; completions never come; open
+  /// files are closed.
   public func crash() {
     var resolving = random
     for write in writes { write.file.write(write.bytes, at: write.offset) }
@@ -80,7 +86,8 @@ public final class SimulatedDisk: Disk {
     random = resolving
   }
 
-  /// The process dies, the machine doesn't: what was in flight is written or not, nothing else is lost, and nothing
+  /// The process dies, the machine doesn't: what was in flight is written or not, nothing else is lost, and
+  /// nothing
   /// becomes durable that wasn't.
   public func kill() {
     for write in writes where random.oneIn(2) { write.file.write(write.bytes, at: write.offset) }
@@ -242,7 +249,8 @@ extension SimulatedDisk {
     return found.size
   }
 
-  public func read(_ file: DiskFile, at offset: UInt64, into room: UnsafeMutableRawBufferPointer) throws(DiskError)
+  public func read(_ file: DiskFile, at offset: UInt64, into room: UnsafeMutableRawBufferPointer)
+    throws(DiskError)
     -> Int
   {
     let (found, name) = try self.file(file, "read")
@@ -250,7 +258,8 @@ extension SimulatedDisk {
     return found.read(at: offset, into: room)
   }
 
-  public func write(_ file: DiskFile, at offset: UInt64, from bytes: UnsafeRawBufferPointer) throws(DiskError) {
+  public func write(_ file: DiskFile, at offset: UInt64, from bytes: UnsafeRawBufferPointer) throws(DiskError)
+  {
     let (found, name) = try self.file(file, "write")
     let cut = try enter("write", name)
     found.write(bytes, at: offset)

@@ -131,7 +131,8 @@ public final class SimulatedLog: CommitLog {
   }
 
   private func reply(
-    _ outcome: CommitOutcome, _ number: UInt64, _ completion: any CommitCompletion, _ effect: (() -> Void)? = nil
+    _ outcome: CommitOutcome, _ number: UInt64, _ completion: any CommitCompletion,
+    _ effect: (() -> Void)? = nil
   ) {
     precondition(operation == nil, "one operation at a time")
     operation = Operation(number: number, outcome: outcome, completion: completion, effect: effect)

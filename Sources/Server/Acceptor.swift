@@ -1,0 +1,88 @@
+internal import API
+internal import EventLoop
+internal import Synchronization
+
+/// What the connections of all loops have in common. Any thread.
+final class ConnectionBudget: Sendable {
+  let bodyBytes = Atomic<Int>(0)
+  let connections = Atomic<Int>(0)
+  let isDraining = Atomic<Bool>(false)
+}
+
+/// The connections of one loop: takes them in, keeps count, and sends them home at the end. Loop thread.
+final class Acceptor: ListenerDelegate, TimerTarget, @unchecked Sendable {
+  private static let dateTick: UInt64 = 250_000_000
+
+  let limits: ConnectionLimits
+  let services: LoopServices
+  private let budget: ConnectionBudget
+  private var connections: [ObjectIdentifier: HTTPConnection] = [:]
+  /// Called once when draining and nothing is left.
+  private var emptied: (@Sendable () -> Void)?
+
+  init(services: LoopServices, limits: ConnectionLimits, budget: ConnectionBudget) {
+    self.services = services
+    self.limits = limits
+    self.budget = budget
+  }
+
+  private var loop: EventLoop { services.engine.loop }
+  var isDraining: Bool { budget.isDraining.load(ordering: .relaxed) }
+
+  /// Begins to keep the date of answers. Loop thread.
+  func start() {
+    services.date.refresh(unixSeconds: EventLoop.unixSeconds())
+    _ = loop.setTimer(after: Acceptor.dateTick, self, tag: 0)
+  }
+
+  func timerFired(tag: UInt64) { start() }
+
+  func listener(_ listener: Listener, accepted socket: Socket) {
+    // One that isn't started is closed by the listener.
+    guard !isDraining, budget.connections.load(ordering: .relaxed) < limits.connectionsMax else { return }
+    budget.connections.wrappingAdd(1, ordering: .relaxed)
+    let connection = HTTPConnection(socket: socket, services: services, acceptor: self)
+    connections[ObjectIdentifier(connection)] = connection
+    connection.start()
+  }
+
+  func closed(_ connection: HTTPConnection) { forget(connection) }
+
+  /// From here on the stream hub knows it.
+  func becameStream(_ connection: HTTPConnection) { forget(connection) }
+
+  private func forget(_ connection: HTTPConnection) {
+    guard connections.removeValue(forKey: ObjectIdentifier(connection)) != nil else { return }
+    budget.connections.wrappingSubtract(1, ordering: .relaxed)
+    reportIfEmpty()
+  }
+
+  /// Reserves memory for a body; false when all of them together would take too much.
+  func charge(_ bytes: Int) -> Bool {
+    let sum = budget.bodyBytes.wrappingAdd(bytes, ordering: .relaxed).newValue
+    if sum <= limits.inflightBodyBytesMax { return true }
+    uncharge(bytes)
+    return false
+  }
+
+  func uncharge(_ bytes: Int) { budget.bodyBytes.wrappingSubtract(bytes, ordering: .relaxed) }
+
+  /// Lets idle connections and streams go, and the others after their answer; then calls `done`.
+  func drain(_ done: @escaping @Sendable () -> Void) {
+    emptied = done
+    services.streams.closeAll()
+    for connection in connections.values { connection.drain() }
+    reportIfEmpty()
+  }
+
+  /// Cuts what is left.
+  func abort() {
+    for connection in connections.values { connection.abort() }
+  }
+
+  private func reportIfEmpty() {
+    guard let emptied, connections.isEmpty else { return }
+    self.emptied = nil
+    emptied()
+  }
+}

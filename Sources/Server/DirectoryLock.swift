@@ -1,0 +1,36 @@
+internal import Glibc
+
+/// One process at a time on a data directory: a lock (flock(2)) on a file in it, which the kernel lets go when the
+/// process ends, however it ends.
+final class DirectoryLock {
+  enum Failure: Error {
+    case held
+    case failed(Int32, String)
+  }
+
+  private let descriptor: Int32
+
+  /// Makes the directory if it isn't there, and locks it.
+  init(_ path: String) throws(Failure) {
+    try DirectoryLock.make(path)
+    let file = "\(path)/LOCK"
+    descriptor = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+    guard descriptor >= 0 else { throw .failed(errno, "open \(file)") }
+    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+      let code = errno
+      close(descriptor)
+      throw code == EWOULDBLOCK ? .held : .failed(code, "flock \(file)")
+    }
+  }
+
+  deinit { close(descriptor) }
+
+  /// Makes a directory and those above it.
+  private static func make(_ path: String) throws(Failure) {
+    var made = path.hasPrefix("/") ? "" : "."
+    for part in path.split(separator: "/") {
+      made += "/\(part)"
+      guard mkdir(made, 0o755) == 0 || errno == EEXIST else { throw .failed(errno, "mkdir \(made)") }
+    }
+  }
+}

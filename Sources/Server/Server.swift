@@ -1,0 +1,226 @@
+internal import API
+internal import Engine
+internal import EventLoop
+internal import Glibc
+public import Logging
+internal import Model
+internal import Storage
+internal import Synchronization
+internal import Telemetry
+internal import WAL
+
+/// Why a server didn't start, or ended: what to print, and the exit code (sysexits.h).
+public struct ServerFailure: Error, CustomStringConvertible {
+  public var exitCode: Int32
+  public var description: String
+
+  public init(_ exitCode: Int32, _ description: String) {
+    self.exitCode = exitCode
+    self.description = description
+  }
+}
+
+/// A whole server: lifecycle and wiring. Made, started and ended by the main thread.
+public final class Server: ServiceStatus, @unchecked Sendable {
+  /// Seconds that answers under way are waited for at the end.
+  static let drainSeconds: UInt64 = 10
+
+  public let version: String
+  private let configuration: Configuration
+  private let logger: Logger
+  private let registry = Registry()
+  private let loops: [EventLoop]
+  private let engine: LiveEngine
+  private let lock: DirectoryLock
+  private let listeners: [Listener]
+  private let acceptors: [Acceptor]
+  private let budget = ConnectionBudget()
+  private let isServing = Atomic<Bool>(false)
+  /// Posted when something ends: see `Ending`.
+  private let ending: Ending
+  public let report: StartReport
+
+  /// Takes the data directory, recovers what is in it, and binds. Blocks; nothing is served yet.
+  public init(_ configuration: Configuration, logger: Logger) throws(ServerFailure) {
+    self.configuration = configuration
+    self.logger = logger
+    version = configuration.version
+    guard configuration.isLoopback else {
+      throw ServerFailure(
+        EX_CONFIG,
+        "refusing to listen on \(configuration.listen): without TLS and authentication only a loopback address "
+          + "is served. Use --listen 127.0.0.1:PORT, and a proxy in front if others are to reach it.")
+    }
+    lock = try Server.lock(configuration.dataDirectory)
+    loops = try Server.makeLoops(configuration.loops)
+    let ending = Ending()
+    self.ending = ending
+    let metrics = EngineMetrics(registry)
+    do throws(StartError) {
+      (engine, report) = try LiveEngine.open(
+        configuration.dataDirectory, loops: loops, metrics: metrics, onFatal: { ending.fail($0) })
+    } catch {
+      throw ServerFailure(error.isDamage ? EX_DATAERR : EX_IOERR, "\(configuration.dataDirectory): \(error)")
+    }
+    do throws(ListenError) {
+      listeners = try Listener.bindAll(
+        address: configuration.address, port: configuration.port, loops: loops)
+    } catch {
+      throw ServerFailure(EX_UNAVAILABLE, "cannot listen on \(configuration.listen): \(error)")
+    }
+    let api = APIMetrics(registry)
+    let status = LateStatus()
+    var acceptors: [Acceptor] = []
+    for engine in engine.engines {
+      let services = LoopServices(engine: engine, service: status, metrics: api)
+      acceptors.append(Acceptor(services: services, limits: configuration.connections, budget: budget))
+    }
+    self.acceptors = acceptors
+    status.server = self
+    registerMetrics()
+  }
+
+  private static func lock(_ path: String) throws(ServerFailure) -> DirectoryLock {
+    do throws(DirectoryLock.Failure) {
+      return try DirectoryLock(path)
+    } catch {
+      switch error {
+      case .held:
+        throw ServerFailure(
+          EX_CANTCREAT, "another process uses the data directory \(path); stop it, or choose another --data-dir")
+      case .failed(let code, let operation):
+        throw ServerFailure(EX_CANTCREAT, "\(operation): \(String(cString: strerror(code)))")
+      }
+    }
+  }
+
+  private static func makeLoops(_ count: Int) throws(ServerFailure) -> [EventLoop] {
+    do throws(RingError) {
+      var loops: [EventLoop] = []
+      for index in 0..<count { loops.append(try EventLoop(index: index)) }
+      return loops
+    } catch {
+      throw ServerFailure(EX_UNAVAILABLE, "\(error)")
+    }
+  }
+
+  /// The port that is served: the kernel's choice if 0 was asked for.
+  public var port: UInt16 { listeners.first?.port ?? configuration.port }
+  /// `address:port` as served.
+  public var address: String {
+    var served = configuration
+    served.port = port
+    return served.listen
+  }
+
+  // MARK: Life
+
+  /// Starts the loops and begins to accept.
+  public func start() {
+    engine.start()
+    for (acceptor, listener) in zip(acceptors, listeners) {
+      let loop = listener.loop
+      listener.delegate = acceptor
+      loop.perform {
+        acceptor.start()
+        listener.start()
+      }
+      loop.start()
+    }
+    isServing.store(true, ordering: .releasing)
+  }
+
+  /// Waits for SIGTERM or SIGINT, then ends in order. Throws when the server had to give up.
+  public func waitForEnd() throws(ServerFailure) {
+    if let failure = ending.wait() {
+      // Nothing is acknowledged any more, and nothing is put in order: a restart finds what is durable.
+      throw ServerFailure(EX_IOERR, failure)
+    }
+    logger.notice("stopping")
+    stop()
+  }
+
+  /// Stops accepting, answers what is under way, ends the streams, makes everything durable, and closes.
+  func stop() {
+    budget.isDraining.store(true, ordering: .releasing)
+    let left = Countdown(acceptors.count)
+    for (acceptor, listener) in zip(acceptors, listeners) {
+      listener.loop.perform {
+        listener.stopAccepting()
+        acceptor.drain { left.countDown() }
+      }
+    }
+    if !left.wait(seconds: Server.drainSeconds) {
+      logger.warning("some answers were still under way after \(Server.drainSeconds) s; their connections are cut")
+      for acceptor in acceptors {
+        acceptor.services.engine.loop.perform { acceptor.abort() }
+      }
+    }
+    let durable = Countdown(1)
+    let engine = engine
+    engine.homeLoop.perform { engine.drain { durable.countDown() } }
+    _ = durable.wait(seconds: Server.drainSeconds)
+    isServing.store(false, ordering: .releasing)
+    for loop in loops.reversed() { loop.stop() }
+    for loop in loops.reversed() { loop.join() }
+    engine.close()
+  }
+
+  /// A signal asks for the end. Safe in a signal handler.
+  public static func signalled() { Ending.signalled() }
+
+  // MARK: ServiceStatus
+
+  public var isReady: Bool { isServing.load(ordering: .acquiring) && engine.state.isReady }
+
+  public var checks: [ReadinessCheck] {
+    let state = engine.state
+    return [
+      ReadinessCheck("recovered", isServing.load(ordering: .acquiring), "the log was read to its end"),
+      ReadinessCheck("log", state.logFailure == nil, state.logFailure == nil ? "writable" : "failed"),
+      ReadinessCheck("space", !state.isSpaceShort, state.isSpaceShort ? "free space is below its limit" : "enough"),
+      ReadinessCheck("store", state.isStoreHealthy, state.storeDetail),
+      ReadinessCheck("load", !state.isOverloaded, state.isOverloaded ? "writes are refused" : "below the limits"),
+      ReadinessCheck("lifecycle", !state.isDraining, state.isDraining ? "stopping" : "serving"),
+    ]
+  }
+
+  public var exposition: [UInt8] { registry.render() }
+
+  private func registerMetrics() {
+    let budget = budget
+    registry.gauge("engram_connections", "Open HTTP connections, streams not counted.") {
+      Double(budget.connections.load(ordering: .relaxed))
+    }
+    registry.gauge("engram_body_bytes", "Bytes of request bodies that are being gathered.") {
+      Double(budget.bodyBytes.load(ordering: .relaxed))
+    }
+    for loop in loops {
+      let label = [Label("loop", "\(loop.index)")]
+      let counters = loop.counters
+      registry.counter("engram_loop_turns_total", "Turns of the event loop.", label) { counters.turns.value }
+      registry.counter("engram_loop_enters_total", "System calls to the ring.", label) { counters.enters.value }
+      registry.counter("engram_loop_enqueues_total", "Jobs enqueued on the loop by itself.", label) {
+        counters.enqueues.value
+      }
+      registry.counter("engram_loop_completions_total", "Completions reaped.", label) {
+        counters.completions.value
+      }
+      registry.counter("engram_connections_accepted_total", "Connections accepted.", label) {
+        counters.accepted.value
+      }
+      registry.counter("engram_receive_buffer_shortages_total", "Times without a buffer to receive into.", label) {
+        counters.bufferShortages.value
+      }
+    }
+  }
+}
+
+/// Stands for the server in what is wired before it is whole.
+private final class LateStatus: ServiceStatus, @unchecked Sendable {
+  weak var server: Server?
+  var version: String { server?.version ?? "" }
+  var isReady: Bool { server?.isReady ?? false }
+  var checks: [ReadinessCheck] { server?.checks ?? [] }
+  var exposition: [UInt8] { server?.exposition ?? [] }
+}
