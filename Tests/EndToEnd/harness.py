@@ -1,5 +1,6 @@
 """A real server on a free port with a directory of its own, and the smallest clients that can question it."""
 
+import atexit
 import base64
 import http.client
 import json
@@ -20,6 +21,17 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BINARY = os.environ.get("ENGRAM_BINARY", str(ROOT / ".build" / "release" / "engram"))
 # Scratch lies beside the build, so that the log meets the disk of the checkout, not a tmpfs.
 SCRATCH = pathlib.Path(os.environ.get("ENGRAM_SCRATCH", ROOT / ".build" / "end-to-end"))
+
+RUNNING = set()
+"""The live server processes: none may outlive the runner."""
+
+
+@atexit.register
+def _end_all():
+    for process in RUNNING:
+        if process.poll() is None:
+            process.kill()
+
 
 READY_SECONDS = 60
 ANSWER_SECONDS = 20
@@ -82,6 +94,7 @@ class Server:
         begun = time.monotonic()
         self.process = subprocess.Popen(
             self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        RUNNING.add(self.process)
         ready = threading.Event()
 
         def follow(pipe, lines):
@@ -120,6 +133,7 @@ class Server:
             if self.process.poll() is None:
                 self.process.send_signal(signal.SIGKILL)
             self.process.wait()
+            RUNNING.discard(self.process)
             for reader in self._readers:
                 reader.join(5)
 
