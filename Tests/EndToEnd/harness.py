@@ -303,7 +303,9 @@ class Raw:
                     return None
             head, self.buffer = self.buffer.split(b"\r\n\r\n", 1)
             lines = head.decode("latin-1").split("\r\n")
-            status = int(lines[0].split(" ")[1])
+            if not re.match(r"HTTP/1\.1 \d\d\d( |$)", lines[0]):
+                raise AssertionError(f"no status line where one must be: {head[:200]!r}")
+            status = int(lines[0][9:12])
             if status >= 200:
                 break
         headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}

@@ -4,6 +4,7 @@ import hashlib
 import http.client
 import random
 import signal
+import subprocess
 import threading
 import time
 import unittest
@@ -158,7 +159,6 @@ class Crash(unittest.TestCase):
         with Server() as server:
             for turn in range(1, (20 if Options.full else 3) + 1):
                 writers, _ = self.load(server, 0.4, server.kill)
-                import subprocess
                 for _ in range(3):
                     half = subprocess.Popen(
                         server.command(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -184,7 +184,7 @@ class Malformed(Spoken):
                 with self.server.raw(5) as wire:
                     answer = wire.send(data).answer()
                     self.assertIn(answer and answer.status, statuses, answer or "closed without an answer")
-                    self.assertTrue(wire.ended(5), "answered, but not closed")
+                    self.assertTrue(wire.ended(2), "answered, but not closed")
                 self.assertUnharmed()
 
     def test_each_refusal_is_answered(self):

@@ -27,7 +27,7 @@ class Follower:
     """An EventSource in a few lines (WHATWG HTML, section 9.2.6). Reads only when asked."""
 
     def __init__(self, server, path="/stream", last_event_id=None, timeout=ANSWER_SECONDS, receive_bytes=None, **query):
-        self.socket = socket.socket()
+        self.socket, self.timeout = socket.socket(), timeout
         if receive_bytes:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self.socket.settimeout(timeout)
@@ -75,9 +75,16 @@ class Follower:
                 self.ended = True
                 return
 
-    def _more(self):
+    def _more(self, deadline=None):
+        """Receives once. Without a unit the stream still says something every 15 s, so that a wait needs a deadline."""
+        left = self.timeout if deadline is None else deadline - time.monotonic()
+        if left <= 0:
+            raise AssertionError(f"no event within {self.timeout} s, although the stream is alive")
+        self.socket.settimeout(left)
         try:
             chunk = self.socket.recv(1 << 18)
+        except TimeoutError:
+            raise AssertionError(f"nothing to hear within {self.timeout} s") from None
         except ConnectionResetError:
             chunk = b""
         if not chunk:
@@ -95,12 +102,12 @@ class Follower:
 
     def next(self):
         """The next dispatched event, or None when the stream ended. Comments and bare ids are taken in silently."""
-        event = Event()
+        event, deadline = Event(), time.monotonic() + self.timeout
         while True:
             while (end := self.body.find(b"\n")) < 0:
                 if self.ended:
                     return None
-                self._more()
+                self._more(deadline)
             line, self.body = self.body[:end].rstrip(b"\r").decode("utf-8"), self.body[end + 1:]
             if line == "":
                 if event.data:
