@@ -1,0 +1,85 @@
+"""Runs every stage of `make test`, shows their output, and closes with one line: `N passed, N failed`.
+
+A build that fails ends the run; a suite that fails doesn't keep the next one from running.
+"""
+
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+SUMMARY = re.compile(r"^(\d+) passed, (\d+) failed$")
+# Swift Testing closes with `Test run with 12 tests in 3 suites passed after …`; each failed test has a line of its own.
+SWIFT_RUN = re.compile(r"Test run with (\d+) tests?\b.* (?:passed|failed) after")
+SWIFT_FAILED = re.compile(r"^\W*Test (?!run with|case )(.+) failed after")
+
+
+def run(title, command):
+    """Runs one command, echoing its output. Returns its lines and exit code."""
+    print(f"\n=== {title}: {' '.join(command)}", flush=True)
+    started = time.monotonic()
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, errors="replace")
+    lines = []
+    for line in process.stdout:
+        print(line, end="", flush=True)
+        lines.append(line.rstrip("\n"))
+    code = process.wait()
+    print(f"=== {title}: exit {code} after {time.monotonic() - started:.0f} s", flush=True)
+    return lines, code
+
+
+def swift_counts(lines):
+    total, failed = 0, set()
+    for line in lines:
+        if found := SWIFT_RUN.search(line):
+            total += int(found.group(1))
+        elif found := SWIFT_FAILED.search(line):
+            failed.add(found.group(1))
+    return total - len(failed), len(failed)
+
+
+def own_counts(lines):
+    for line in reversed(lines):
+        if found := SUMMARY.match(line):
+            return int(found.group(1)), int(found.group(2))
+    return 0, 0
+
+
+def main():
+    passed = failed = 0
+
+    def build(title, command):
+        if run(title, command)[1] != 0:
+            print(f"{title} failed")
+            print(f"{passed} passed, {failed + 1} failed")
+            sys.exit(1)
+
+    def suite(title, command, counts):
+        nonlocal passed, failed
+        lines, code = run(title, command)
+        ok, bad = counts(lines)
+        # A suite that crashed, or that ran nothing, has failed whatever it counted.
+        if (code != 0 or ok == 0) and bad == 0:
+            print(f"{title}: exit {code}, {ok} tests seen: counted as one failure")
+            bad = 1
+        passed, failed = passed + ok, failed + bad
+        results.append(f"  {title}: {ok} passed, {bad} failed")
+
+    results = []
+    build("debug build", ["swift", "build", "--build-tests"])
+    suite("swift tests", ["swift", "test", "--skip-build"], swift_counts)
+    build("release build", ["swift", "build", "-c", "release", "--static-swift-stdlib", "--product", "engram"])
+    suite("end to end", [sys.executable, "Tests/EndToEnd/run.py", "--fast"], own_counts)
+    suite("benchmark smoke", [sys.executable, "Perf/run.py", "--smoke"], own_counts)
+    print("\n" + "\n".join(results))
+    print(f"{passed} passed, {failed} failed", flush=True)
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+# One door. `make help` lists the targets; each works from a fresh clone, as root or with sudo, without a terminal.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help deps peers swift build run test perf crash simulate format lint clean
+
+PYTHON ?= python3
+LISTEN ?= 127.0.0.1:8080
+DATA   ?= ./data
+KILLS  ?= 100
+SEEDS  ?= 100000
+BINARY := .build/release/engram
+
+LIBRARIES := liburing-dev librocksdb-dev libsqlite3-dev libssl-dev curl python3
+PEERS     := nginx redis-server wrk fio
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+deps: ## install the libraries that are absent
+	@.ci/install $(LIBRARIES)
+
+peers: ## install the programs that Engram is measured against, where absent
+	@.ci/install $(PEERS)
+
+swift:
+	@command -v swift >/dev/null || { echo 'make: no `swift` on PATH; install Swift 6.3 (https://www.swift.org/install/linux/)' >&2; exit 69; }
+
+build: swift ## build the release binary
+	swift build -c release --static-swift-stdlib --product engram
+
+run: deps build ## start a server on $(LISTEN), data in $(DATA)
+	exec $(BINARY) serve --listen $(LISTEN) --data-dir $(DATA)
+
+test: deps peers swift ## everything that must hold: unit, architecture, end to end, smoke of the benchmarks
+	@$(PYTHON) .ci/test.py
+
+perf: deps peers build ## the budgets, measured: about half an hour
+	$(PYTHON) Perf/run.py
+
+crash: deps build ## kill -9 under load, KILLS times
+	$(PYTHON) Tests/EndToEnd/run.py --full --only crash --kills $(KILLS)
+
+simulate: deps swift ## SEEDS seeded runs of the engine over simulated disk, clock and network
+	ENGRAM_SEEDS=$(SEEDS) swift test -c release --scratch-path .build/simulate --filter SimulationTests
+
+format: swift ## lay out Sources and Tests
+	swift format --in-place --parallel --recursive Package.swift Sources Tests
+
+lint: swift ## the layout, checked
+	swift format lint --strict --parallel --recursive Package.swift Sources Tests
+
+clean: ## remove what was built (not the data)
+	rm -rf .build .build-* Perf/results

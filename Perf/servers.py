@@ -1,0 +1,203 @@
+"""The servers that are measured, and the disk alone. Each on a free port, in a directory of its own, ended by its owner."""
+
+import csv
+import io
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "Tests" / "EndToEnd"))
+
+import harness
+from measure import ROOT, Failed, Processor, program
+
+SCRATCH = pathlib.Path(os.environ.get("ENGRAM_SCRATCH", ROOT / ".build" / "perf"))
+PAYLOAD_BYTES = 1024
+PAYLOAD = "".join("abcdefghijklmnopqrstuvwxyz 012345"[n % 33] for n in range(PAYLOAD_BYTES))
+
+
+def scratch(name):
+    SCRATCH.mkdir(parents=True, exist_ok=True)
+    return tempfile.mkdtemp(prefix=name + "-", dir=SCRATCH)
+
+
+def unit_file(context):
+    """A file with the body of `POST /workunit`: a payload of 1 KB, and what must be around it."""
+    SCRATCH.mkdir(parents=True, exist_ok=True)
+    path = SCRATCH / f"unit-{context}.json"
+    path.write_text(json.dumps(harness.unit(context, PAYLOAD, agent="bench"), separators=(",", ":")))
+    return path
+
+
+class Engram(harness.Server):
+    """The release binary; the harness of the end-to-end tests starts it, waits for `ready`, and kills it."""
+
+    def __init__(self, *flags, loops=None, directory=None):
+        super().__init__(*flags, loops=loops, directory=directory or scratch("engram"), start=False)
+        try:
+            self.start()
+        except (AssertionError, OSError) as error:
+            raise Failed(f"engram: {error}") from None
+
+    def url(self, path):
+        return f"http://{self.address}{path}"
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def processor(self):
+        return Processor(self.pid)
+
+
+class Peer:
+    """A foreground program with a directory; `start` waits until its port accepts."""
+
+    def __init__(self, name, command, directory):
+        self.name, self.directory = name, directory
+        self.log = open(os.path.join(directory, "output"), "wb")
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        harness.RUNNING.add(self.process)
+        deadline = time.monotonic() + 20
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                said = pathlib.Path(directory, "output").read_text(errors="replace")[-500:]
+                self.discard()
+                raise Failed(f"{name} did not start: {said}")
+            time.sleep(0.02)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def processor(self):
+        return Processor(self.pid)
+
+    def discard(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        harness.RUNNING.discard(self.process)
+        self.log.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.discard()
+
+
+class Nginx(Peer):
+    """`return 200` with one worker, no access log, and connections that are never closed for their number of requests."""
+
+    CONFIGURATION = """
+worker_processes 1; daemon off; pid {directory}/pid; error_log stderr crit;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off; keepalive_requests 1000000000; keepalive_timeout 3600;
+  client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy; fastcgi_temp_path {directory}/fastcgi;
+  uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
+  server {{ listen 127.0.0.1:{port}; location / {{ default_type text/plain; return 200 "OK\\n"; }} }}
+}}
+"""
+
+    def __init__(self):
+        self.port, directory = harness.free_port(), scratch("nginx")
+        path = pathlib.Path(directory, "nginx.conf")
+        path.write_text(self.CONFIGURATION.format(directory=directory, port=self.port))
+        super().__init__("nginx", [program("nginx"), "-p", directory, "-c", str(path)], directory)
+
+    def url(self, path):
+        return f"http://127.0.0.1:{self.port}{path}"
+
+
+class Redis(Peer):
+    """`appendfsync always`, and nothing else that writes: no snapshots, no rewriting of the log."""
+
+    def __init__(self):
+        self.port, directory = harness.free_port(), scratch("redis")
+        super().__init__("redis", [
+            program("redis-server"), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", directory,
+            "--daemonize", "no", "--save", "", "--appendonly", "yes", "--appendfsync", "always",
+            "--auto-aof-rewrite-percentage", "0"], directory)
+
+    def xadd(self, requests, connections):
+        """redis-benchmark, no pipelining. Returns (requests per second, p50, p99 in seconds)."""
+        done = subprocess.run(
+            [program("redis-benchmark"), "-h", "127.0.0.1", "-p", str(self.port), "-c", str(connections),
+             "-n", str(requests), "-P", "1", "--csv", "XADD", "bench", "*", "unit", PAYLOAD],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        rows = [row for row in csv.DictReader(io.StringIO(done.stdout))]
+        if done.returncode != 0 or not rows or "rps" not in rows[0]:
+            raise Failed(f"redis-benchmark: {(done.stdout + done.stderr).strip()[-300:]}")
+        row = rows[0]
+        return float(row["rps"]), float(row["p50_latency_ms"]) / 1e3, float(row["p99_latency_ms"]) / 1e3
+
+    def length(self):
+        """How many entries the stream has: what redis-benchmark doesn't check."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as wire:
+            wire.sendall(b"XLEN bench\r\n")
+            reply = wire.recv(100)
+        if not reply.startswith(b":"):
+            raise Failed(f"redis: {reply!r}")
+        return int(reply[1:])
+
+
+class Disk:
+    """fio on a file written beforehand, so that no write of the measurement allocates."""
+
+    FILE_BYTES = 256 << 20
+    DESCRIPTION = "fio 4 KiB sequential overwrite, O_DIRECT|O_DSYNC, iodepth 1"
+
+    def __init__(self, file_bytes=FILE_BYTES):
+        self.directory = scratch("fio")
+        self.path = os.path.join(self.directory, "written")
+        self.file_bytes = file_bytes
+        zeros = bytes(1 << 20)
+        with open(self.path, "wb") as file:
+            for _ in range(file_bytes >> 20):
+                file.write(zeros)
+            os.fsync(file.fileno())
+        self.engine = "io_uring"
+
+    def measure(self, seconds):
+        """(p50, p99) in seconds. Falls back from io_uring to pwritev2 where the kernel doesn't allow it."""
+        command = [
+            program("fio"), "--name=log", f"--filename={self.path}", "--rw=write", "--bs=4k", "--direct=1",
+            "--sync=dsync", "--iodepth=1", f"--size={self.file_bytes}", "--overwrite=1", "--time_based",
+            f"--runtime={max(1, round(seconds))}", "--lat_percentiles=1", "--clat_percentiles=0",
+            "--output-format=json", f"--ioengine={self.engine}"]
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            timeout=seconds + 60)
+        if done.returncode != 0:
+            if self.engine == "io_uring":
+                self.engine = "pvsync2"
+                return self.measure(seconds)
+            raise Failed(f"fio: {(done.stderr + done.stdout).strip()[-300:]}")
+        write = json.loads(done.stdout[done.stdout.index("{"):])["jobs"][0]["write"]
+        percentiles = write["lat_ns"]["percentile"]
+        return percentiles["50.000000"] / 1e9, percentiles["99.000000"] / 1e9
+
+    def discard(self):
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.discard()
