@@ -68,7 +68,7 @@ let package = Package(
     .executableTarget(
       name: "engram",
       dependencies: [
-        "Server", "WAL", "EventLoop",
+        "Server",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ], swiftSettings: settings),

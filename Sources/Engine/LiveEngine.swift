@@ -157,11 +157,15 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
     housekeeping.drained = done
   }
 
-  /// Ends the threads and closes log and store. After the loops have ended.
-  public func close() {
-    readPool.close()
-    applier.stop()
+  /// Ends the work that comes back to the loops. Before they end; not on one of them.
+  public func quiesce() {
     disk.shutDown()
+    readPool.close()
+  }
+
+  /// Ends the applier and closes log and store. After the loops have ended.
+  public func close() {
+    applier.stop()
     log.close()
     store.close()
   }

@@ -1,5 +1,7 @@
 internal import API
+internal import Engine
 internal import EventLoop
+internal import HTTP
 internal import Synchronization
 
 /// What the connections of all loops have in common. Any thread.

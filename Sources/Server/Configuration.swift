@@ -1,6 +1,3 @@
-public import API
-internal import Engine
-
 /// What a server is run with.
 public struct Configuration: Sendable {
   /// An IPv4 or IPv6 literal.

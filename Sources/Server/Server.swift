@@ -1,4 +1,4 @@
-internal import API
+public import API
 internal import Engine
 internal import EventLoop
 internal import Glibc
@@ -38,7 +38,7 @@ public final class Server: ServiceStatus, @unchecked Sendable {
   private let isServing = Atomic<Bool>(false)
   /// Posted when something ends: see `Ending`.
   private let ending: Ending
-  public let report: StartReport
+  private let report: StartReport
 
   /// Takes the data directory, recovers what is in it, and binds. Blocks; nothing is served yet.
   public init(_ configuration: Configuration, logger: Logger) throws(ServerFailure) {
@@ -113,10 +113,30 @@ public final class Server: ServiceStatus, @unchecked Sendable {
     return served.listen
   }
 
+  /// Events that the start read from the log.
+  public var recoveredEvents: Int { report.recoveredEvents }
+
+  /// Logs what the start found that an operator may want to know.
+  private func logStart() {
+    if let torn = report.tornTail {
+      logger.notice(
+        "cut a torn tail that was never acknowledged",
+        metadata: ["file": "\(torn.file)", "offset": "\(torn.offset)", "records": "\(torn.count)"])
+    }
+    if let fault = report.registrationFault { logger.notice("\(fault)") }
+    logger.debug(
+      "log opened",
+      metadata: [
+        "primitive": "\(report.primitive.rawValue)", "registered_slabs": "\(report.registeredSlabs)",
+        "scanned_bytes": "\(report.scannedBytes)", "position": "\(report.tail.rawValue)",
+      ])
+  }
+
   // MARK: Life
 
   /// Starts the loops and begins to accept.
   public func start() {
+    logStart()
     engine.start()
     for (acceptor, listener) in zip(acceptors, listeners) {
       let loop = listener.loop
@@ -161,6 +181,7 @@ public final class Server: ServiceStatus, @unchecked Sendable {
     engine.homeLoop.perform { engine.drain { durable.countDown() } }
     _ = durable.wait(seconds: Server.drainSeconds)
     isServing.store(false, ordering: .releasing)
+    engine.quiesce()
     for loop in loops.reversed() { loop.stop() }
     for loop in loops.reversed() { loop.join() }
     engine.close()

@@ -88,6 +88,9 @@ public final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable 
   /// CLOCK_MONOTONIC as it is, ns: for measuring within a turn. Any thread; about 25 ns.
   public static func monotonicNanoseconds() -> UInt64 { engram_monotonic_ns() }
 
+  /// Seconds since 1970. Any thread.
+  public static func unixSeconds() -> Int64 { Int64(time(nil)) }
+
   /// Names the calling thread; 15 characters are kept.
   public static func nameThread(_ name: String) { engram_name_thread(name) }
 
