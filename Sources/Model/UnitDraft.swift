@@ -235,13 +235,9 @@ struct UnitParts: ~Copyable {
 
   // MARK: Content hash
 
-  /// Adds a pair, decoded, to what stands for a set of pairs.
-  mutating func print(_ pair: MetadataPair) -> Fingerprint {
-    var stream = FingerprintStream(seed: 1)
-    stream.add(UInt64(pair.key.decodedCount))
-    stream.add(decoded(pair.key))
-    stream.add(decoded(pair.value))
-    return stream.finish()
+  /// What stands for a pair in the sum that stands for a set of pairs.
+  static func print(_ key: Fingerprint, _ value: Fingerprint) -> Fingerprint {
+    Fingerprint.of([key.high, key.low, value.high, value.low], seed: 1)
   }
 
   /// Words in the order of the definition: it stands on disk in every unit's record.
@@ -249,13 +245,12 @@ struct UnitParts: ~Copyable {
     let context = Fingerprint.of(bytes(context))
     let agent = Fingerprint.of(bytes(agent))
     let counts = UInt64(type.rawValue) | UInt64(metadata.count) << 8 | UInt64(relationships.count) << 32
-    var words: [12 of UInt64] = [
-      context.high, context.low, agent.high, agent.low, payloadPrint.high, payloadPrint.low,
-      metadataPrint.high, metadataPrint.low, relationshipsPrint.high, relationshipsPrint.low, counts,
-      UInt64(payloadCount),
-    ]
-    for n in words.indices { words[n] = words[n].littleEndian }
-    let print = withUnsafeBytes(of: words) { Fingerprint.of($0, seed: 2) }
+    let print = Fingerprint.of(
+      [
+        context.high, context.low, agent.high, agent.low, payloadPrint.high, payloadPrint.low,
+        metadataPrint.high, metadataPrint.low, relationshipsPrint.high, relationshipsPrint.low, counts,
+        UInt64(payloadCount),
+      ], seed: 2)
     return ContentHash(high: print.high, low: print.low)
   }
 }
