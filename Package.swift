@@ -77,7 +77,7 @@ let package = Package(
     suite("HTTP", ["HTTP", "Bytes"]),
     suite("Router", ["Router", "Model", "Bytes"]),
     suite("WAL", ["WAL", "Model", "Bytes", "EventLoop", "EngramTesting"]),
-    suite("Storage", ["Storage", "Model", "Bytes", "EngramTesting"]),
+    suite("Storage", ["Storage", "Model", "Bytes", "EngramTesting", "CRocksDB"]),
     suite("Notifier", ["Notifier", "Model", "Bytes"]),
     suite("Engine", ["Engine", "Model", "Bytes", "WAL", "Storage", "EventLoop", "EngramTesting"]),
     suite("API", ["API", "Model", "Bytes", "HTTP"]),

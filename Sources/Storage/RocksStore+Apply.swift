@@ -83,6 +83,7 @@ final class ApplyWriter {
       groups.add(event, index: parsed.count)
       parsed.append(event)
     }
+    groups.sort()
   }
 
   // MARK: - Families
