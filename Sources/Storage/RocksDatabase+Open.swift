@@ -12,7 +12,8 @@ extension RocksDatabase {
         // What this build of RocksDB or this file system can't do is left out, one thing after another.
         if options.compression != .none, error.message.contains("not linked with the binary") {
           options.compression = .none
-        } else if options.usesDirectWrites || options.usesDirectReads, error.message.contains("Direct I/O is not supported")
+        } else if options.usesDirectWrites || options.usesDirectReads,
+          error.message.contains("Direct I/O is not supported")
         {
           options.usesDirectWrites = false
           options.usesDirectReads = false

@@ -28,8 +28,12 @@ import Testing
     try store.apply(history.records, batch: 100)
     #expect(try store.lowestPosition() == Position(1))
     // All, few (merged), and more than are merged (filtered).
-    for wanted in [nil, Self.contexts(0..<1), Self.contexts(3..<9), Self.contexts(10..<60), [bytes("nobody")]] {
-      for (after, through) in [(0, UInt64.max), (1, 2), (17, 18), (100, 400), (history.position - 1, .max), (history.position, .max)] {
+    for wanted in [
+      nil, Self.contexts(0..<1), Self.contexts(3..<9), Self.contexts(10..<60), [bytes("nobody")],
+    ] {
+      for (after, through) in [
+        (0, UInt64.max), (1, 2), (17, 18), (100, 400), (history.position - 1, .max), (history.position, .max),
+      ] {
         let expected = try history.records.filter { record in
           try view(record) { view in
             view.position > Position(after) && view.position <= Position(through)
@@ -37,7 +41,8 @@ import Testing
           }
         }
         for bytesMax in [Int.max, 1, 1000] {
-          let found = try store.allEvents(after: after, through: through, contexts: wanted, bytesMax: bytesMax)
+          let found = try store.allEvents(
+            after: after, through: through, contexts: wanted, bytesMax: bytesMax)
           #expect(found == expected, "after \(after) through \(through), bytes \(bytesMax)")
         }
       }
@@ -53,7 +58,9 @@ import Testing
     try store.apply(history.records)
     for wanted in [nil, Self.contexts(0..<3), Self.contexts(0..<50)] {
       var seen = 0
-      let scanned = try store.events(after: Position(10), through: history.end, contexts: wanted, bytesMax: .max) { _ in
+      let scanned = try store.events(
+        after: Position(10), through: history.end, contexts: wanted, bytesMax: .max
+      ) { _ in
         seen += 1
         return seen < 3
       }
@@ -76,9 +83,14 @@ import Testing
     for _ in 1...5 { history.unit(bytes("a")) }
     try store.apply(history.records)
     for wanted in [nil, [bytes("a")], [bytes("b")]] {
-      let scanned = try store.events(after: .zero, through: Position(99), contexts: wanted, bytesMax: .max) { _ in true }
+      let scanned = try store.events(after: .zero, through: Position(99), contexts: wanted, bytesMax: .max) {
+        _ in true
+      }
       #expect(scanned == Position(5))
-      #expect(try store.events(after: Position(70), through: Position(99), contexts: wanted, bytesMax: .max) { _ in true } == Position(70))
+      #expect(
+        try store.events(after: Position(70), through: Position(99), contexts: wanted, bytesMax: .max) { _ in
+          true
+        } == Position(70))
     }
   }
 
@@ -93,15 +105,19 @@ import Testing
       for _ in 0..<(round * 7 % 4) { history.unit(bytes("b")) }
     }
     try store.apply(history.records)
-    let places = try history.records.filter { record in try view(record) { Array($0.contextID ?? .init(start: nil, count: 0)) == bytes("a") } }
-      .map { record in try view(record) { ($0.position, $0.unit?.sequence ?? .zero) } }
+    let places = try history.records.filter { record in
+      try view(record) { Array($0.contextID ?? .init(start: nil, count: 0)) == bytes("a") }
+    }
+    .map { record in try view(record) { ($0.position, $0.unit?.sequence ?? .zero) } }
     guard case .found(let stored) = try store.contextHead(bytes("a"), tier: .disk) else {
       Issue.record("no head")
       return
     }
     for after in 0..<stored.head.position.rawValue {
       let expected = try #require(places.first { $0.0 > Position(after) }?.1)
-      #expect(try store.firstSequence(of: bytes("a"), after: Position(after), stored.head) == expected, "after \(after)")
+      #expect(
+        try store.firstSequence(of: bytes("a"), after: Position(after), stored.head) == expected,
+        "after \(after)")
     }
   }
 

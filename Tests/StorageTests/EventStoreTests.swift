@@ -23,7 +23,9 @@ import Testing
       #expect(try store.unitBytes(try #require(id)) == record)
       var byPlace: [UInt8]?
       let place = (try #require(context), try #require(sequence))
-      #expect(try store.unit(context: place.0, sequence: place.1, tier: .disk) { byPlace = Array($0.bytes) } == .found)
+      #expect(
+        try store.unit(context: place.0, sequence: place.1, tier: .disk) { byPlace = Array($0.bytes) }
+          == .found)
       #expect(byPlace == record)
       let location = UnitLocation(context: place.0, sequence: place.1, hash: try #require(hash))
       #expect(try store.location(of: try #require(id), tier: .cacheOnly) == .found(location))
@@ -99,7 +101,8 @@ import Testing
   static let awkwardContexts: [[UInt8]] = [
     bytes("a"), bytes("aa"), bytes("ab"), bytes("a\u{0}"), bytes("a\u{0}b"), bytes("a\u{1}"), [0], [0, 0],
     [UInt8](repeating: 0x61, count: 256), [UInt8](repeating: 0x61, count: 255),
-    [UInt8](repeating: 0xff, count: 256), bytes("日本語"), bytes("日本"), bytes("👩🏽‍🚀"), bytes("Ü"), bytes("U\u{308}"),
+    [UInt8](repeating: 0xff, count: 256), bytes("日本語"), bytes("日本"), bytes("👩🏽‍🚀"), bytes("Ü"),
+    bytes("U\u{308}"),
   ]
 
   @Test(arguments: StoreKind.allCases)
@@ -193,7 +196,10 @@ import Testing
     #expect(try page("team/b", "team/", 2) == ["team/c"])
     #expect(try page("team/c", "team/", 2) == [])
     #expect(try store.contexts(of: bytes("eve"), after: nil, limit: 5) == [bytes("solo")])
-    #expect(try store.contexts(of: bytes("bob"), after: bytes("tea"), limit: 2) == [bytes("team/a"), bytes("team/b")])
+    #expect(
+      try store.contexts(of: bytes("bob"), after: bytes("tea"), limit: 2) == [
+        bytes("team/a"), bytes("team/b"),
+      ])
     #expect(try store.contexts(of: bytes("bo"), after: nil, limit: 5) == [])
   }
 

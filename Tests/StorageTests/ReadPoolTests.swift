@@ -21,9 +21,10 @@ import Testing
     let sum = Atomic<Int>(0)
     let done = Gate()
     for number in 1...2000 {
-      #expect(pool.submit {
-        if sum.add(number, ordering: .relaxed).newValue == 2000 * 2001 / 2 { done.signal() }
-      })
+      #expect(
+        pool.submit {
+          if sum.add(number, ordering: .relaxed).newValue == 2000 * 2001 / 2 { done.signal() }
+        })
     }
     done.wait()
     pool.close()
@@ -43,10 +44,11 @@ import Testing
     let started = Gate()
     let release = Gate()
     let ran = Atomic<Int>(0)
-    #expect(pool.submit {
-      started.signal()
-      release.wait()
-    })
+    #expect(
+      pool.submit {
+        started.signal()
+        release.wait()
+      })
     started.wait()
     #expect(pool.submit { ran.add(1, ordering: .relaxed) })
     #expect(pool.submit { ran.add(1, ordering: .relaxed) })

@@ -74,7 +74,8 @@ extension TestDirectory {
     names(in: "/proc/self/fd").count { name in
       var target = [CChar](repeating: 0, count: 4096)
       let count = readlink("/proc/self/fd/\(name)", &target, target.count - 1)
-      return count > 0 && String(decoding: target[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self).hasPrefix(path)
+      return count > 0
+        && String(decoding: target[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self).hasPrefix(path)
     }
   }
 }

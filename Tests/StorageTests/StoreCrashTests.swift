@@ -60,6 +60,7 @@ import Testing
     try #require(read(note, &told, 8) == 8)
     close(note)
 
+    #expect(told > 0)
     let records = Self.history(seed).records
     let store = try openRocks(path)
     defer { store.close() }

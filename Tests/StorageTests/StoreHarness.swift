@@ -30,9 +30,10 @@ final class TestDirectory: Sendable {
   init() throws {
     let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
     var template = Array("\(parent)/engram-store.XXXXXX".utf8CString)
-    path = try #require(template.withUnsafeMutableBufferPointer { buffer in
-      buffer.baseAddress.flatMap { mkdtemp($0) }.map { String(cString: $0) }
-    })
+    path = try #require(
+      template.withUnsafeMutableBufferPointer { buffer in
+        buffer.baseAddress.flatMap { mkdtemp($0) }.map { String(cString: $0) }
+      })
   }
 
   deinit { TestDirectory.remove(path) }
@@ -110,7 +111,8 @@ extension EventStore {
   }
 
   func sequences(
-    _ context: [UInt8], _ from: UInt64 = 1, _ through: UInt64 = .max, reverse: Bool = false, limit: Int = .max,
+    _ context: [UInt8], _ from: UInt64 = 1, _ through: UInt64 = .max, reverse: Bool = false,
+    limit: Int = .max,
     bytesMax: Int = .max
   ) throws(StoreError) -> [UInt64] {
     var found: [UInt64] = []
