@@ -22,7 +22,9 @@ func suite(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 }
 
 /// Pages that live beside the code they describe.
-let documents: [String: [String]] = [:]
+let documents: [String: [String]] = [
+  "Storage": ["STORE.md"]
+]
 
 let package = Package(
   name: "engram",

@@ -52,8 +52,7 @@ struct ContextGroups {
   }
 
   /// Puts the groups into the order of their keys in `units`; nothing can be added afterwards. Inserted in that
-  /// order, a memtable's skip list finds each place from the one before instead of from the top (2000 contexts,
-  /// batches of 1000: see STORE.md).
+  /// order, a memtable's skip list finds each place from the one before instead of from the top.
   mutating func sort() {
     groups.sort { a, b in
       if a.namespace != b.namespace { return a.namespace < b.namespace }
