@@ -23,7 +23,8 @@ func suite(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 
 /// Pages that live beside the code they describe.
 let documents: [String: [String]] = [
-  "WAL": ["WAL.md"]
+  "Storage": ["STORE.md"],
+  "WAL": ["WAL.md"],
 ]
 
 let package = Package(
@@ -83,7 +84,7 @@ let package = Package(
     suite("Router", ["Router", "Bytes"]),
     suite(
       "WAL", ["WAL", "Model", "Bytes", "EventLoop", "EngramTesting"], resources: [.copy("golden")]),
-    suite("Storage", ["Storage", "Model", "Bytes", "EngramTesting"]),
+    suite("Storage", ["Storage", "Model", "Bytes", "EngramTesting", "CRocksDB"]),
     suite("Notifier", ["Notifier", "Model"]),
     suite("Engine", ["Engine", "Model", "Bytes", "WAL", "Storage", "EventLoop", "EngramTesting"]),
     suite("API", ["API", "Model", "Bytes", "HTTP"]),
