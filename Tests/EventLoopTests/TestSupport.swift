@@ -131,7 +131,8 @@ final class Client: @unchecked Sendable {
         connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
       }
     }
-    guard result == 0 else {
+    // A thread that made a ring may be interrupted when the kernel takes the ring down; the connecting goes on.
+    guard result == 0 || (errno == EINTR && isConnected) else {
       Glibc.close(descriptor)
       return nil
     }
@@ -140,6 +141,17 @@ final class Client: @unchecked Sendable {
   private var isClosed = false
 
   deinit { close() }
+
+  private var isConnected: Bool {
+    var wait = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+    while poll(&wait, 1, Int32(patience) * 1000) < 0 {
+      guard errno == EINTR else { return false }
+    }
+    var error: Int32 = -1
+    var length = socklen_t(MemoryLayout<Int32>.size)
+    getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &length)
+    return error == 0
+  }
 
   @discardableResult func send(_ bytes: [UInt8]) -> Bool {
     var sent = 0

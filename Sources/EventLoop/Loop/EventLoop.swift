@@ -60,7 +60,8 @@ public final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable 
     return Unmanaged<EventLoop>.fromOpaque(loop).takeUnretainedValue()
   }
 
-  /// Sets ring and buffers up, on any thread; the ring stays disabled until `start`.
+  /// Sets ring and buffers up, on any thread; the ring stays disabled until `start`. Blocking calls of that thread
+  /// may be interrupted (EINTR) when the kernel takes the ring down again.
   ///
   /// - Throws: `RingError` within milliseconds when io_uring is blocked, missing or too old.
   public init(index: Int, options: LoopOptions = .init()) throws(RingError) {
