@@ -22,7 +22,7 @@ func suite(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 }
 
 /// Pages that live beside the code they describe.
-let documents: [String: [String]] = [:]
+let documents: [String: [String]] = ["EventLoop": ["EVENTLOOP.md"]]
 
 let package = Package(
   name: "engram",

@@ -1,4 +1,5 @@
 import Bytes
+import CEventLoopTesting
 import EventLoop
 import Glibc
 import Synchronization
@@ -233,6 +234,21 @@ extension WithRing {
         let sender = TestThread { client.send(bytes) }
         #expect(same(client.receive(bytes.count), bytes))
         sender.join()
+      }
+    }
+
+    @Test func `an idle connection costs little more than its object`() throws {
+      try EventLoop.with { loop in
+        let server = try Server(loop).start()
+        let client = try #require(Client(port: server.port))
+        client.send([1])
+        #expect(client.receive(1) == [1])
+        let bytes = loop.sync {
+          testing_allocated_bytes(Unmanaged.passUnretained(server.sockets[0]).toOpaque())
+        }
+        #expect(try #require(bytes) <= 256)
+        // Its output queue and chunk went back to the pool.
+        #expect(loop.sync { server.sockets[0].queuedBytes } == 0)
       }
     }
 
