@@ -23,6 +23,7 @@ func suite(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 
 /// Pages that live beside the code they describe.
 let documents: [String: [String]] = [
+  "EventLoop": ["EVENTLOOP.md"],
   "Storage": ["STORE.md"],
   "WAL": ["WAL.md"],
 ]

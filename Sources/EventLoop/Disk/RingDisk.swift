@@ -22,7 +22,8 @@ public final class RingDisk: Disk, @unchecked Sendable {
   public let loop: EventLoop
   /// Set before the first durable write, from a probe or by configuration.
   public var primitive = DurablePrimitive.directSync
-  /// Rest after each piece of a new file, in ns, so that commits don't feel it: 1 MiB per 4 ms is 250 MiB/s at most.
+  /// Rest after each piece of a new file, in ns, so that commits don't feel it: 1 MiB per 4 ms is 250 MiB/s
+  /// at most.
   public var createPause: UInt64 = 4_000_000
 
   let directory: Int32
@@ -169,7 +170,8 @@ extension RingDisk {
 
   /// Names are of this directory: no path leads out of it.
   private func check(_ name: String) throws(DiskError) {
-    guard !name.isEmpty, name != ".", name != "..", !name.utf8.contains(UInt8(ascii: "/")), !name.utf8.contains(0)
+    guard !name.isEmpty, name != ".", name != "..", !name.utf8.contains(UInt8(ascii: "/")),
+      !name.utf8.contains(0)
     else { throw DiskError(code: EINVAL, operation: "name", file: name) }
   }
 
