@@ -17,6 +17,9 @@ public final class RingDisk: Disk, @unchecked Sendable {
   /// Pieces in which new files are filled with zeros.
   static let pieceBytes = 1 << 20
   static let alignment = 4096
+  /// Ten seconds for the writes of a killed process to land.
+  static let claimAttempts = 10_000
+  static let claimPause: UInt32 = 1000
 
   public let path: String
   public let loop: EventLoop
@@ -77,7 +80,21 @@ extension RingDisk {
     // Some file systems have no O_DIRECT (open(2)): RWF_DSYNC is as durable through the page cache.
     if descriptor < 0, errno == EINVAL, writable { descriptor = openat(directory, name, flags) }
     guard descriptor >= 0 else { throw failure("open", name) }
+    if writable { try claim(descriptor, name) }
     return DiskFile(id: descriptor)
+  }
+
+  /// Waits until nobody else can write to the file: the requests in flight of a process that was killed hold its open
+  /// file, and with it the lock (flock(2)), until the kernel is done with them.
+  private func claim(_ descriptor: Int32, _ name: String) throws(DiskError) {
+    for _ in 0..<RingDisk.claimAttempts {
+      if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { return }
+      guard errno == EWOULDBLOCK || errno == EINTR else { break }
+      usleep(RingDisk.claimPause)
+    }
+    let error = failure("flock", name)
+    Glibc.close(descriptor)
+    throw error
   }
 
   public func create(_ name: String, bytes: UInt64) throws(DiskError) {
