@@ -1,6 +1,8 @@
 import Testing
 
 @testable import EventLoop
+// Testing has a Tag too.
+@testable import struct EventLoop.Tag
 
 /// The two structures in raw memory under everything: the queue, and the table of who owns an operation.
 struct RingStructureTests {
@@ -32,12 +34,15 @@ struct RingStructureTests {
 
   @Test func `a slot's tag is stale once its resident has left, though the slot is used again`() throws {
     var table = SlotTable(capacity: 1)
-    let first = try #require(table.insert(Guest()))
-    let other = try #require(table.insert(Guest()))
+    let firstPlace = table.insert(Guest())
+    let first = try #require(firstPlace)
+    let otherPlace = table.insert(Guest())
+    let other = try #require(otherPlace)
     #expect(table.resident(first.slot, first.generation) != nil)
     table.remove(first.slot)
     #expect(table.resident(first.slot, first.generation) == nil)
-    let second = try #require(table.insert(Guest()))
+    let secondPlace = table.insert(Guest())
+    let second = try #require(secondPlace)
     #expect(second.slot == first.slot && second.generation != first.generation)
     #expect(table.resident(first.slot, first.generation) == nil)
     #expect(table.resident(second.slot, second.generation) != nil)
