@@ -116,6 +116,11 @@ engram_json_token engram_json_string(const void *memory, size_t count, size_t st
     uint8_t byte = base[at];
     if (byte == '"') return (engram_json_token){(uint32_t)at, (uint32_t)(at - start - saved), ENGRAM_JSON_OK};
     if (byte == '\\') {
+      if (count - at >= 2 && short_escape[base[at + 1]]) {
+        saved++;
+        at += 2;
+        continue;
+      }
       escape found = read_escape(base + at, count - at);
       if (found.status) return (engram_json_token){(uint32_t)at, 0, found.status};
       saved += found.length - encoded_length(found.scalar);
@@ -172,6 +177,11 @@ engram_text_step engram_json_unescape(void *memory, size_t room, const void *sou
 #endif
     while (read < length && written < room && from[read] != '\\') to[written++] = from[read++];
     if (read == length || written == room) break;
+    if (length - read >= 2 && short_escape[from[read + 1]]) {
+      to[written++] = short_escape[from[read + 1]];
+      read += 2;
+      continue;
+    }
     escape found = read_escape(from + read, length - read);
     if (found.status || encoded_length(found.scalar) > room - written) break;
     written += encode(to + written, found.scalar);

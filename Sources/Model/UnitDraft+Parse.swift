@@ -245,7 +245,7 @@ extension UnitParts {
       }
       let pair = MetadataPair(key: key, value: value)
       pairs.append(pair)
-      sum = sum &+ Self.print(keyPrint, Fingerprint.of(decoded(value), seed: 1))
+      sum = sum &+ Self.print(keyPrint, value: decoded(value))
       variableBytes += Int(key.count) + Int(value.count) + 6  // quotes, colon, comma
       more = try scanner.nextMember()
     }

@@ -39,7 +39,8 @@ public struct DraftRelationship: Hashable, Sendable {
 /// @unchecked Sendable: a draft has one owner at a time. The connection's loop fills it and hands it over to
 /// the home loop with the command, and gets it back with the answer; it is never shared.
 public final class UnitDraft: @unchecked Sendable {
-  var parts = UnitParts()
+  /// Unchecked: one owner at a time, as above, so that no access can overlap another.
+  @exclusivity(unchecked) var parts = UnitParts()
 
   public init() {}
 
@@ -235,9 +236,10 @@ struct UnitParts: ~Copyable {
 
   // MARK: Content hash
 
-  /// What stands for a pair in the sum that stands for a set of pairs.
-  static func print(_ key: Fingerprint, _ value: Fingerprint) -> Fingerprint {
-    Fingerprint.of([key.high, key.low, value.high, value.low], seed: 1)
+  /// What stands for a pair in the sum that stands for a set of pairs. `key`: the key's, with seed 1.
+  static func print(_ key: Fingerprint, value: UnsafeRawBufferPointer) -> Fingerprint {
+    let value = Fingerprint.of(value, seed: key.low)
+    return Fingerprint(high: value.high ^ key.high, low: value.low)
   }
 
   /// Words in the order of the definition: it stands on disk in every unit's record.
