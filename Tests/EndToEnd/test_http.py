@@ -74,6 +74,7 @@ MALFORMED = {
     "a delete character in a value": (get("X: a\x7fb"), BAD),
     # Host (section 3.2)
     "no Host": (get(host=None), BAD),
+    "an empty Host": (get(host="Host:"), BAD),
     "two Hosts": (get("Host: f"), BAD),
     "two Hosts alike": (get("Host: e"), BAD),
     "a broken Host": (get(host="Host: a b"), BAD),
@@ -141,7 +142,6 @@ REFUSED = {
 UNUSUAL = {
     "an empty line first": b"\r\n" + OK_GET,
     "the absolute form": b"GET http://engram/healthz HTTP/1.1\r\nHost: engram\r\n\r\n",
-    "an empty Host": b"GET /healthz HTTP/1.1\r\nHost:\r\n\r\n",
     "no space after the colon": b"GET /healthz HTTP/1.1\r\nHost:e\r\nX:y\r\n\r\n",
     "spaces around a value": b"GET /healthz HTTP/1.1\r\nHost: \t e \t \r\n\r\n",
     "an empty value": b"GET /healthz HTTP/1.1\r\nHost: e\r\nX:\r\n\r\n",
