@@ -39,7 +39,7 @@ perf: deps peers build ## the budgets, measured: about half an hour
 	$(PYTHON) Perf/run.py
 
 crash: deps build ## kill -9 under load, KILLS times
-	$(PYTHON) Tests/EndToEnd/run.py --full --only crash --kills $(KILLS)
+	$(PYTHON) Tests/EndToEnd/run.py --full --only test_crash. --kills $(KILLS)
 
 simulate: deps swift ## SEEDS seeded runs of the engine over simulated disk, clock and network
 	ENGRAM_SEEDS=$(SEEDS) swift test -c release --scratch-path .build/simulate --filter SimulationTests
