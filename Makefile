@@ -35,7 +35,7 @@ run: deps build ## start a server on $(LISTEN), data in $(DATA)
 test: deps peers swift ## everything that must hold: unit, architecture, end to end, smoke of the benchmarks
 	@$(PYTHON) .ci/test.py
 
-perf: deps peers build ## the budgets, measured: about half an hour
+perf: deps peers build ## the budgets, measured: about twenty minutes
 	$(PYTHON) Perf/run.py
 
 crash: deps build ## kill -9 under load, KILLS times

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures the budgets of the design against nginx, Redis and the bare disk, on this machine, in this run.
 
-    run.py                       every row, 5 alternating rounds: about half an hour
+    run.py                       every row, 5 alternating rounds: about twenty minutes
     run.py --rows get,post       some rows; --rounds and --seconds change their size
     run.py --smoke               every row in seconds, to show that it runs; its figures mean nothing and judge nothing
 
