@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures the budgets of the design against nginx, Redis and the bare disk, on this machine, in this run.
 
-    run.py                       every row, 5 alternating rounds: about half an hour
+    run.py                       every row, 5 alternating rounds: about twenty minutes
     run.py --rows get,post       some rows; --rounds and --seconds change their size
     run.py --smoke               every row in seconds, to show that it runs; its figures mean nothing and judge nothing
 
@@ -33,7 +33,7 @@ def table(rows, smoke):
     for row in rows:
         verdict = "ran" if smoke else ("met" if row.met else "MISSED")
         lines.append((
-            row.name, row.work, row.engram, row.peer, f"{row.value:.2f}", f"{row.sign} {row.budget:g}", verdict))
+            row.name, row.work, row.engram, row.peer, f"{row.value:.3f}", f"{row.sign} {row.budget:g}", verdict))
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     shown = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |" for line in lines]
     shown.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
