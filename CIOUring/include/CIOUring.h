@@ -88,15 +88,22 @@ static inline unsigned engram_enter_flags(const struct io_uring *ring) {
 /// The one system call of a turn: submits what is prepared, runs deferred completions, and waits until there
 /// is one completion or `timeout_ns` have passed (UINT64_MAX: no limit; 0: no waiting). Returns the number
 /// submitted or -errno (-ETIME when only the time passed).
-static inline int engram_ring_enter(struct io_uring *ring, uint64_t timeout_ns) {
+///
+/// Waits for `wanted` completions, but for no more than one once `gather_us` have passed (0: `wanted` is 1): needs
+/// IORING_FEAT_MIN_TIMEOUT.
+static inline int engram_ring_enter(struct io_uring *ring, uint64_t timeout_ns, unsigned wanted,
+                                    unsigned gather_us) {
   unsigned ready = engram_ring_publish(ring);
   unsigned flags = engram_enter_flags(ring) | IORING_ENTER_GETEVENTS;
-  if (timeout_ns == 0 || timeout_ns == UINT64_MAX)
-    return io_uring_enter2(ring->enter_ring_fd, ready, timeout_ns ? 1 : 0, flags, NULL, 8);
+  if (timeout_ns == 0) return io_uring_enter2(ring->enter_ring_fd, ready, 0, flags, NULL, 8);
+  if (timeout_ns == UINT64_MAX && gather_us == 0)
+    return io_uring_enter2(ring->enter_ring_fd, ready, 1, flags, NULL, 8);
   struct __kernel_timespec wait = {.tv_sec = (int64_t)(timeout_ns / 1000000000u),
                                    .tv_nsec = (int64_t)(timeout_ns % 1000000000u)};
-  struct io_uring_getevents_arg argument = {.sigmask = 0, .sigmask_sz = 8, .ts = (uint64_t)(uintptr_t)&wait};
-  return io_uring_enter2(ring->enter_ring_fd, ready, 1, flags | IORING_ENTER_EXT_ARG, (sigset_t *)&argument,
+  struct io_uring_getevents_arg argument = {.sigmask_sz = 8};
+  if (timeout_ns != UINT64_MAX) argument.ts = (uint64_t)(uintptr_t)&wait;
+  argument.pad = gather_us;  // min_wait_usec since 6.12
+  return io_uring_enter2(ring->enter_ring_fd, ready, wanted, flags | IORING_ENTER_EXT_ARG, (sigset_t *)&argument,
                          sizeof argument);
 }
 

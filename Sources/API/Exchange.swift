@@ -20,10 +20,11 @@ public final class Exchange {
   public var startedAt: UInt64 = 0
   /// The status that was answered; 0 before.
   public internal(set) var status: UInt16 = 0
-  unowned let services: LoopServices
+  let services: LoopServices
   private var requestIDBytes = [UInt8](repeating: 0, count: Limits.requestIDBytesMax)
   private var requestIDCount = 0
   private var append: AppendRequest?
+  var route: Route.Match?
 
   public init(socket: Socket, services: LoopServices) {
     self.socket = socket

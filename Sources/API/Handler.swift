@@ -13,42 +13,59 @@ public enum Disposition {
 }
 
 extension LoopServices {
-  /// Answers one request. Suspends where the disk has to be waited for; runs on the loop.
-  public func handle(_ exchange: Exchange) async -> Disposition {
-    guard let match = Route.match(exchange.head.path, in: exchange.headBytes) else {
+  /// Finds the request's route, and answers what needs nothing but this process: the health of the service, and
+  /// requests that lead nowhere. A task switch would cost such a request a tenth of its CPU.
+  /// - Returns: false if the request is for `handle`.
+  public func answerAtOnce(_ exchange: Exchange) -> Bool {
+    exchange.route = Route.match(exchange.head.path, in: exchange.headBytes)
+    guard let route = exchange.route else {
       exchange.answer(Problem(.notFound, "there is nothing at this path"))
       finish(exchange, .none)
-      return .answered
+      return true
     }
-    guard match.name.takes(exchange.head.method) else {
+    guard route.name.takes(exchange.head.method) else {
       exchange.answer(
-        Problem(.methodNotAllowed, "this path answers to \(match.name.methods)"), allow: match.name.methods)
-      finish(exchange, match.name)
-      return .answered
+        Problem(.methodNotAllowed, "this path answers to \(route.name.methods)"), allow: route.name.methods)
+      finish(exchange, route.name)
+      return true
     }
     do throws(Problem) {
-      switch match.name {
+      switch route.name {
       case .healthz: try health(exchange)
+      case .livez: try live(exchange)
+      case .readyz: try readiness(exchange)
+      case .version: try version(exchange)
+      default: return false
+      }
+    } catch {
+      exchange.answer(error)
+    }
+    finish(exchange, route.name)
+    return true
+  }
+
+  /// Answers a request whose route was found. Suspends where the disk has to be waited for; runs on the loop.
+  public func handle(_ exchange: Exchange) async -> Disposition {
+    guard let route = exchange.route else { return .answered }
+    do throws(Problem) {
+      switch route.name {
       case .createUnit: try await createUnit(exchange)
-      case .unit: try await unit(exchange, match.subject)
-      case .payload: try await payload(exchange, match.subject)
-      case .units: try await units(exchange, match.subject)
+      case .unit: try await unit(exchange, route.subject)
+      case .payload: try await payload(exchange, route.subject)
+      case .units: try await units(exchange, route.subject)
+      case .metrics: try exposition(exchange)
       case .stream:
         try stream(exchange)
         if !exchange.isHeadOnly {
           finish(exchange, .stream)
           return .streaming
         }
-      case .livez: try live(exchange)
-      case .readyz: try readiness(exchange)
-      case .version: try version(exchange)
-      case .metrics: try exposition(exchange)
-      case .none: break
+      case .healthz, .livez, .readyz, .version, .none: break
       }
     } catch {
       exchange.answer(error)
     }
-    finish(exchange, match.name)
+    finish(exchange, route.name)
     return .answered
   }
 

@@ -44,8 +44,8 @@ public protocol ServiceStatus: AnyObject, Sendable {
 /// What the routes of one loop count.
 public final class APIMetrics: Sendable {
   let durations: [Histogram]
-  let responses: [UInt16: Counter]
-  let otherResponses: Counter
+  /// By status code less 100.
+  private let responses: [Counter]
   let streams: Gauge
   let delivered: Counter
 
@@ -56,13 +56,12 @@ public final class APIMetrics: Sendable {
         "Time from the complete request to its answer in the outbox, by route; a write's includes its sync.",
         .seconds, [Label("route", route.rawValue)])
     }
-    var counters: [UInt16: Counter] = [:]
+    var counters = [Counter](repeating: Counter(), count: 500)
     for status in Status.allCases {
-      counters[status.rawValue] = registry.counter(
+      counters[Int(status.rawValue) - 100] = registry.counter(
         "engram_http_responses_total", "Answers by status code.", [Label("code", "\(status.rawValue)")])
     }
     responses = counters
-    otherResponses = Counter()
     streams = registry.gauge("engram_streams", "Live streams that are open.")
     delivered = registry.counter("engram_stream_events_total", "Events framed for live streams.")
   }
@@ -70,6 +69,7 @@ public final class APIMetrics: Sendable {
   /// Counts an answer. Any thread.
   public func record(_ route: Route.Name, status: UInt16, nanoseconds: UInt64) {
     durations[route.index].record(nanoseconds)
-    (responses[status] ?? otherResponses).add()
+    let place = Int(status) - 100
+    if responses.indices.contains(place) { responses[place].add() }
   }
 }

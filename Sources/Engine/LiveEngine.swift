@@ -26,6 +26,7 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
   private let housekeeping: Housekeeping
   private var random: SystemRandomNumberGenerator
   private let condition = Mutex(Condition())
+  private let ready = Atomic<Bool>(true)
 
   /// What readiness looks at. Any thread.
   public struct Condition: Sendable {
@@ -77,7 +78,15 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
   }
 
   public var state: Condition { condition.withLock { $0 } }
-  func change(_ body: (inout Condition) -> Void) { condition.withLock { body(&$0) } }
+  /// Whether everything that readiness looks at is as it should be. Any thread; one load.
+  public var isReady: Bool { ready.load(ordering: .relaxed) }
+
+  func change(_ body: (inout Condition) -> Void) {
+    condition.withLock {
+      body(&$0)
+      ready.store($0.isReady, ordering: .relaxed)
+    }
+  }
 
   // MARK: HomeSurroundings
 

@@ -32,7 +32,7 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
 
   private let socket: Socket
   private let services: LoopServices
-  private unowned let acceptor: Acceptor
+  private let acceptor: Acceptor
   private let exchange: Exchange
   private var parser = HeadParser()
   private var phase = Phase.head
@@ -152,11 +152,23 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
     }
   }
 
-  /// Goes as far as the bytes at hand allow: to a complete request, or until more are needed.
+  /// Goes as far as the bytes at hand allow: to a complete request that the task has to answer, or until more are
+  /// needed.
   private func advance() {
-    if phase == .head { parseHead() }
-    if phase == .body { gatherBody() }
+    repeat {
+      if phase == .head { parseHead() }
+      if phase == .body { gatherBody() }
+    } while phase == .handling && answersAtOnce()
     if phase == .head || phase == .body { moveToInput() }
+  }
+
+  /// Answers the complete request if that can be done here. False: it is the task's, or there is nothing to go on with.
+  private func answersAtOnce() -> Bool {
+    guard services.answerAtOnce(exchange) else {
+      wake(true)
+      return false
+    }
+    return settleRequest() && !available.isEmpty
   }
 
   private func parseHead() {
@@ -259,8 +271,7 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
     showHead()
     exchange.isHeadOnly = exchange.head.method == .head
     exchange.body = body
-    exchange.startedAt = EventLoop.monotonicNanoseconds()
-    wake(true)
+    exchange.startedAt = socket.loop.now
   }
 
   /// Tells the exchange where the head's bytes are.
@@ -273,20 +284,26 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
   /// The answer is in the outbox: on to the next request, or to the end.
   private func finishRequest() {
     guard phase == .handling else { return }
-    let consumed = headBytes + bodyBytes
-    guard exchange.keeps, exchange.head.keepAlive, !socket.isClosing else { return close() }
-    settle(consumed)
-    phase = .head
+    if settleRequest() { goOn() }
+  }
+
+  /// Lets go of the request that was answered. False: the next one has to wait, or there will be none.
+  private func settleRequest() -> Bool {
+    guard exchange.keeps, exchange.head.keepAlive, !socket.isClosing else {
+      close()
+      return false
+    }
+    settle(headBytes + bodyBytes)
     began = socket.loop.now
-    if socket.queuedBytes > acceptor.limits.queuedBytesMax {
+    guard socket.queuedBytes <= acceptor.limits.queuedBytesMax else {
       // The peer asks faster than it reads: it waits until it has read.
-      phase = .handling
       headBytes = 0
       bodyBytes = 0
       isWaitingForDrain = true
-      return
+      return false
     }
-    goOn()
+    phase = .head
+    return true
   }
 
   private var isWaitingForDrain = false

@@ -1,4 +1,4 @@
-public import API
+internal import API
 internal import Engine
 internal import EventLoop
 internal import Glibc
@@ -21,11 +21,10 @@ public struct ServerFailure: Error, CustomStringConvertible {
 }
 
 /// A whole server: lifecycle and wiring. Made, started and ended by the main thread.
-public final class Server: ServiceStatus, @unchecked Sendable {
+public final class Server: @unchecked Sendable {
   /// Seconds that answers under way are waited for at the end.
   static let drainSeconds: UInt64 = 10
 
-  public let version: String
   private let configuration: Configuration
   private let logger: Logger
   private let registry = Registry()
@@ -35,7 +34,7 @@ public final class Server: ServiceStatus, @unchecked Sendable {
   private let listeners: [Listener]
   private let acceptors: [Acceptor]
   private let budget = ConnectionBudget()
-  private let isServing = Atomic<Bool>(false)
+  private let status: ServerStatus
   /// Posted when something ends: see `Ending`.
   private let ending: Ending
   private let report: StartReport
@@ -44,7 +43,6 @@ public final class Server: ServiceStatus, @unchecked Sendable {
   public init(_ configuration: Configuration, logger: Logger) throws(ServerFailure) {
     self.configuration = configuration
     self.logger = logger
-    version = configuration.version
     guard configuration.isLoopback else {
       throw ServerFailure(
         EX_CONFIG,
@@ -69,14 +67,13 @@ public final class Server: ServiceStatus, @unchecked Sendable {
       throw ServerFailure(EX_UNAVAILABLE, "cannot listen on \(configuration.listen): \(error)")
     }
     let api = APIMetrics(registry)
-    let status = LateStatus()
+    status = ServerStatus(version: configuration.version, engine: engine, registry: registry)
     var acceptors: [Acceptor] = []
     for engine in engine.engines {
       let services = LoopServices(engine: engine, service: status, metrics: api)
       acceptors.append(Acceptor(services: services, limits: configuration.connections, budget: budget))
     }
     self.acceptors = acceptors
-    status.server = self
     registerMetrics()
   }
 
@@ -147,7 +144,7 @@ public final class Server: ServiceStatus, @unchecked Sendable {
       }
       loop.start()
     }
-    isServing.store(true, ordering: .releasing)
+    status.isServing.store(true, ordering: .releasing)
   }
 
   /// Waits for SIGTERM or SIGINT, then ends in order. Throws when the server had to give up.
@@ -180,7 +177,7 @@ public final class Server: ServiceStatus, @unchecked Sendable {
     let engine = engine
     engine.homeLoop.perform { engine.drain { durable.countDown() } }
     _ = durable.wait(seconds: Server.drainSeconds)
-    isServing.store(false, ordering: .releasing)
+    status.isServing.store(false, ordering: .releasing)
     engine.quiesce()
     for loop in loops.reversed() { loop.stop() }
     for loop in loops.reversed() { loop.join() }
@@ -189,24 +186,6 @@ public final class Server: ServiceStatus, @unchecked Sendable {
 
   /// A signal asks for the end. Safe in a signal handler.
   public static func signalled() { Ending.signalled() }
-
-  // MARK: ServiceStatus
-
-  public var isReady: Bool { isServing.load(ordering: .acquiring) && engine.state.isReady }
-
-  public var checks: [ReadinessCheck] {
-    let state = engine.state
-    return [
-      ReadinessCheck("recovered", isServing.load(ordering: .acquiring), "the log was read to its end"),
-      ReadinessCheck("log", state.logFailure == nil, state.logFailure == nil ? "writable" : "failed"),
-      ReadinessCheck("space", !state.isSpaceShort, state.isSpaceShort ? "free space is below its limit" : "enough"),
-      ReadinessCheck("store", state.isStoreHealthy, state.storeDetail),
-      ReadinessCheck("load", !state.isOverloaded, state.isOverloaded ? "writes are refused" : "below the limits"),
-      ReadinessCheck("lifecycle", !state.isDraining, state.isDraining ? "stopping" : "serving"),
-    ]
-  }
-
-  public var exposition: [UInt8] { registry.render() }
 
   private func registerMetrics() {
     let budget = budget
@@ -235,13 +214,4 @@ public final class Server: ServiceStatus, @unchecked Sendable {
       }
     }
   }
-}
-
-/// Stands for the server in what is wired before it is whole.
-private final class LateStatus: ServiceStatus, @unchecked Sendable {
-  weak var server: Server?
-  var version: String { server?.version ?? "" }
-  var isReady: Bool { server?.isReady ?? false }
-  var checks: [ReadinessCheck] { server?.checks ?? [] }
-  var exposition: [UInt8] { server?.exposition ?? [] }
 }

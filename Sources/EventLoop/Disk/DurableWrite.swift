@@ -21,6 +21,7 @@ final class DurableWrite: Resident {
     let loop = disk.loop
     guard let place = loop.slots.insert(self) else { fatalError("more than 2^24 operations in flight") }
     (slot, generation) = place
+    loop.diskWritesInFlight += 1
     self.completion = completion
     self.tag = tag
     self.file = file.id
@@ -44,6 +45,7 @@ final class DurableWrite: Resident {
     let completion = completion
     self.completion = nil
     loop.slots.remove(slot)
+    loop.diskWritesInFlight -= 1
     disk.idleWrites.append(self)
     completion?.diskWriteCompleted(tag: tag, result: outcome)
   }

@@ -54,6 +54,13 @@ public final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable 
   var wakeIsArmed = false
   let stopRequested = Atomic<Bool>(false)
   let life = Mutex(Life.made)
+  /// Sends submitted with the coming enter.
+  var preparedSends = 0
+  /// Completions that the last turn found.
+  var lastReaped = 0
+  var diskWritesInFlight = 0
+  /// The kernel can wait for several completions for a while, then for one (6.12).
+  let canGather: Bool
 
   /// The loop whose thread this is.
   public static var current: EventLoop? {
@@ -69,6 +76,7 @@ public final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable 
     self.index = index
     self.options = options
     ring = try Ring(options, counters: counters)
+    canGather = ring.features.featureBits & UInt32(IORING_FEAT_MIN_TIMEOUT) != 0
     wakeDescriptor = eventfd(0, Int32(EFD_CLOEXEC))
     guard wakeDescriptor >= 0 else { throw RingError(errno, "eventfd") }
     wakeValue = .allocate(capacity: 1)
@@ -86,7 +94,6 @@ public final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable 
     wakeValue.deallocate()
   }
 
-  /// What the kernel offers, and the names of what it lacks.
   /// CLOCK_MONOTONIC as it is, ns: for measuring within a turn. Any thread; about 25 ns.
   public static func monotonicNanoseconds() -> UInt64 { engram_monotonic_ns() }
 
@@ -96,6 +103,7 @@ public final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable 
   /// Names the calling thread; 15 characters are kept.
   public static func nameThread(_ name: String) { engram_name_thread(name) }
 
+  /// What the kernel offers, and the names of what it lacks.
   public var features: RingFeatures { ring.features }
 
   public var isOnLoop: Bool { engram_current_loop() == Unmanaged.passUnretained(self).toOpaque() }

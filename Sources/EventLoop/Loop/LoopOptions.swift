@@ -20,5 +20,10 @@ public struct LoopOptions: Sendable {
   /// 16 KiB output chunks that the loop keeps for reuse.
   public var outputChunksKept = 1024
 
+  /// Completions in one turn from which on the loop counts as loaded.
+  public var gatherAfter = 8
+  /// How long a loop waits for more than one completion, in µs.
+  public var gatherMicroseconds: UInt32 = 40
+
   public init() {}
 }

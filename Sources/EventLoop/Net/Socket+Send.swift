@@ -35,6 +35,7 @@ extension Socket {
     state.remove(.dirty)
     guard let queue, queue.bytes > 0, state.isDisjoint(with: .busySending) else { return }
     state.insert(.sending)
+    loop.preparedSends += 1
     if let run = queue.single {
       let count = min(run.count, Int(Int32.max))
       engram_prep_send(submission(), descriptor, run.baseAddress, count, tag(.send))

@@ -76,9 +76,9 @@ final class Ring {
 
   /// Submits, runs deferred completions and waits at most `timeout` ns (0: not at all; `.max`: until one
   /// comes).
-  func enter(timeout: UInt64) {
+  func enter(timeout: UInt64, wanted: Int, gather: UInt32) {
     counters.enters.add()
-    let result = engram_ring_enter(raw, timeout)
+    let result = engram_ring_enter(raw, timeout, UInt32(wanted), gather)
     switch -result {
     case ..<1, ETIME, EINTR, EAGAIN, EBUSY: return
     default: fatalError("io_uring_enter: \(String(cString: strerror(-result)))")
