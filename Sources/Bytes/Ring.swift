@@ -1,22 +1,24 @@
 /// A first-in-first-out queue in one growing array: constant time at both ends, indexable from the front.
 /// Not thread-safe. Allocates only to grow.
 public struct Ring<Element> {
-  private var storage: ContiguousArray<Element?>
-  private var head = 0
-  public private(set) var count = 0
+  @usableFromInline var storage: ContiguousArray<Element?>
+  @usableFromInline var head = 0
+  @usableFromInline var held = 0
 
-  public init(capacity: Int = 8) {
+  @inlinable public var count: Int { held }
+
+  @inlinable public init(capacity: Int = 8) {
     var size = 8
     while size < capacity { size *= 2 }
     storage = ContiguousArray(repeating: nil, count: size)
   }
 
-  public var isEmpty: Bool { count == 0 }
-  public var first: Element? { count == 0 ? nil : storage[head] }
-  public var last: Element? { count == 0 ? nil : self[count - 1] }
+  @inlinable public var isEmpty: Bool { count == 0 }
+  @inlinable public var first: Element? { count == 0 ? nil : storage[head] }
+  @inlinable public var last: Element? { count == 0 ? nil : self[count - 1] }
 
   /// The element `offset` places behind the first; it must exist.
-  public subscript(offset: Int) -> Element {
+  @inlinable public subscript(offset: Int) -> Element {
     precondition(offset >= 0 && offset < count, "past the end of the ring")
     guard let element = storage[(head + offset) & (storage.count - 1)] else {
       preconditionFailure("a hole in the ring")
@@ -24,26 +26,26 @@ public struct Ring<Element> {
     return element
   }
 
-  public mutating func append(_ element: Element) {
+  @inlinable public mutating func append(_ element: Element) {
     if count == storage.count { grow() }
     storage[(head + count) & (storage.count - 1)] = element
-    count += 1
+    held += 1
   }
 
-  public mutating func popFirst() -> Element? {
+  @inlinable public mutating func popFirst() -> Element? {
     guard count > 0 else { return nil }
     let element = storage[head]
     storage[head] = nil
     head = (head + 1) & (storage.count - 1)
-    count -= 1
+    held -= 1
     return element
   }
 
-  public mutating func removeAll() {
+  @inlinable public mutating func removeAll() {
     while popFirst() != nil {}
   }
 
-  private mutating func grow() {
+  @usableFromInline mutating func grow() {
     var larger = ContiguousArray<Element?>()
     larger.reserveCapacity(storage.count * 2)
     for offset in 0..<count { larger.append(storage[(head + offset) & (storage.count - 1)]) }

@@ -95,6 +95,8 @@ public final class Applier: @unchecked Sendable {
       guard let argument else { return nil }
       let applier = Unmanaged<Applier>.fromOpaque(argument).takeRetainedValue()
       EventLoop.nameThread("engram-apply")
+      // Of this thread only (nice(2), NPTL): loops and the kernel's flush workers go first.
+      _ = nice(5)
       applier.run()
       return nil
     }, keep.toOpaque())

@@ -24,7 +24,8 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
   let metrics: EngineMetrics
   private let readPool: ReadPool
   private let housekeeping: Housekeeping
-  private var random: SystemRandomNumberGenerator
+  /// Random words in stock: one system call for 32 of them, as many as getentropy(3) gives.
+  private var randomWords: [UInt64] = []
   private let condition = Mutex(Condition())
   private let ready = Atomic<Bool>(true)
 
@@ -53,7 +54,6 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
     self.metrics = metrics
     self.applier = applier
     self.readPool = readPool
-    random = SystemRandomNumberGenerator()
     home = parts.home
     housekeeping = Housekeeping()
     home.surroundings = self
@@ -96,7 +96,15 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
     return UInt64(max(0, time.tv_sec)) &* 1_000_000 &+ UInt64(time.tv_nsec / 1000)
   }
 
-  public func randomBits() -> UInt64 { random.next() }
+  public func randomBits() -> UInt64 {
+    if let word = randomWords.popLast() { return word }
+    var words = [UInt64](repeating: 0, count: 32)
+    let isFilled = words.withUnsafeMutableBytes { getentropy($0.baseAddress, $0.count) == 0 }
+    // A signal may come between: the library's generator asks again.
+    if !isFilled { for place in words.indices { words[place] = .random(in: .min ... .max) } }
+    randomWords = words
+    return randomWords.removeLast()
+  }
 
   public func read<Found: Sendable>(
     _ work: @escaping @Sendable () -> Found, _ done: @escaping (Found) -> Void
