@@ -14,7 +14,8 @@ final class RocksCursor {
   ///   - withinPrefix: `lower` lies in one context of `units`, and so does every key asked for: table files
   ///     without that context are skipped by their filters.
   init(
-    _ database: RocksDatabase, _ family: StoreFamily, from lower: [UInt8], to upper: [UInt8], _ tier: ReadTier,
+    _ database: RocksDatabase, _ family: StoreFamily, from lower: [UInt8], to upper: [UInt8],
+    _ tier: ReadTier,
     withinPrefix: Bool = false, for operation: StaticString
   ) {
     self.operation = operation

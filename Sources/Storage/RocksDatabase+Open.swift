@@ -4,17 +4,24 @@ extension RocksDatabase {
   /// Opens or creates the database in the directory `path`, with every family of `StoreFamily`.
   static func open(_ path: String, _ options: StoreOptions) throws(StoreError) -> RocksDatabase {
     try refuseUnknownFamilies(path)
-    do {
-      return try open(path, options, compression: options.compression)
-    } catch {
-      // "Compression type LZ4 is not linked with the binary."
-      guard options.compression != .none, error.message.contains("not linked with the binary") else {
-        throw error.storeError("open")
+    var options = options
+    while true {
+      do {
+        return try open(path, withEverything: options)
+      } catch {
+        // What this build of RocksDB or this file system can't do is left out, one thing after another.
+        if options.compression != .none, error.message.contains("not linked with the binary") {
+          options.compression = .none
+        } else if options.usesDirectWrites || options.usesDirectReads,
+          error.message.contains("Direct I/O is not supported")
+        {
+          options.usesDirectWrites = false
+          options.usesDirectReads = false
+        } else {
+          throw error.storeError("open")
+        }
       }
     }
-    do {
-      return try open(path, options, compression: .none)
-    } catch { throw error.storeError("open") }
   }
 
   /// A family that this program doesn't know was made by a newer one: opening without it would go wrong
@@ -33,8 +40,8 @@ extension RocksDatabase {
     }
   }
 
-  private static func open(_ path: String, _ options: StoreOptions, compression: StoreOptions.Compression)
-    throws(RocksFailure) -> RocksDatabase
+  private static func open(_ path: String, withEverything options: StoreOptions) throws(RocksFailure)
+    -> RocksDatabase
   {
     if options.lowersCompactionPriority {
       let environment: OpaquePointer = rocksdb_create_default_env()
@@ -46,7 +53,7 @@ extension RocksDatabase {
     defer { rocksdb_options_destroy(shared) }
     var families: [OpaquePointer?] = []
     for family in StoreFamily.allCases {
-      families.append(familyOptions(family, shared: shared, options, compression, cache))
+      families.append(familyOptions(family, shared: shared, options, cache))
     }
     defer { for family in families { rocksdb_options_destroy(family) } }
     var handles = [OpaquePointer?](repeating: nil, count: families.count)
@@ -96,6 +103,8 @@ extension RocksDatabase {
     rocksdb_options_set_max_open_files(shared, -1)
     rocksdb_options_set_max_background_jobs(shared, Int32(clamping: max(options.backgroundJobs, 2)))
     rocksdb_options_set_bytes_per_sync(shared, 1 << 20)
+    rocksdb_options_set_use_direct_io_for_flush_and_compaction(shared, options.usesDirectWrites ? 1 : 0)
+    rocksdb_options_set_use_direct_reads(shared, options.usesDirectReads ? 1 : 0)
     if options.writeBytesPerSecondMax > 0 {
       let refillMicroseconds: Int64 = 100_000
       let fairness: Int32 = 10
@@ -117,9 +126,11 @@ extension RocksDatabase {
     return shared
   }
 
+  /// Level 1 holds 4 write buffers, level 2 ten times that: 5.5 GiB together stay uncompressed.
+  private static let compressedLevelMin: Int32 = 3
+
   private static func familyOptions(
-    _ family: StoreFamily, shared: OpaquePointer, _ options: StoreOptions,
-    _ compression: StoreOptions.Compression, _ cache: OpaquePointer
+    _ family: StoreFamily, shared: OpaquePointer, _ options: StoreOptions, _ cache: OpaquePointer
   ) -> OpaquePointer {
     let own: OpaquePointer = rocksdb_options_create_copy(shared)
     rocksdb_options_set_write_buffer_size(own, options.writeBufferBytes)
@@ -128,11 +139,14 @@ extension RocksDatabase {
     rocksdb_options_set_level0_file_num_compaction_trigger(own, 4)
     rocksdb_options_set_level0_slowdown_writes_trigger(own, 20)
     rocksdb_options_set_level0_stop_writes_trigger(own, 36)
-    rocksdb_options_set_max_bytes_for_level_base(own, UInt64(options.writeBufferBytes) * 8)
+    rocksdb_options_set_max_bytes_for_level_base(own, UInt64(options.writeBufferBytes) * 4)
     rocksdb_options_set_target_file_size_base(own, UInt64(options.writeBufferBytes))
-    rocksdb_options_set_level_compaction_dynamic_level_bytes(own, 1)
-    let algorithm = compression == .lz4 ? rocksdb_lz4_compression : rocksdb_no_compression
+    // Levels fill from the top, so that the top ones can stay uncompressed.
+    rocksdb_options_set_level_compaction_dynamic_level_bytes(own, 0)
+    let algorithm = options.compression == .lz4 ? rocksdb_lz4_compression : rocksdb_no_compression
     rocksdb_options_set_compression(own, Int32(algorithm))
+    rocksdb_options_set_min_level_to_compress(own, compressedLevelMin)
+
     if family == .units {
       let prefix = engram_context_prefix_create()
       rocksdb_options_set_prefix_extractor(own, prefix)

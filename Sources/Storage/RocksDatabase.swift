@@ -15,7 +15,8 @@ final class RocksDatabase: @unchecked Sendable {
     self.db = db
     self.families = families
     self.blockCache = blockCache
-    pointReads = [engram_read_all_tier, engram_read_block_cache_tier, engram_read_persisted_tier].map { tier in
+    pointReads = [engram_read_all_tier, engram_read_block_cache_tier, engram_read_persisted_tier].map {
+      tier in
       let options: OpaquePointer = rocksdb_readoptions_create()
       rocksdb_readoptions_set_read_tier(options, Int32(tier))
       return options
@@ -47,7 +48,9 @@ final class RocksDatabase: @unchecked Sendable {
     var slice: OpaquePointer?
     do {
       slice = try rocks { error in
-        key.withUnsafeBytes { engram_get(db, pointRead(tier), handle(family), $0.baseAddress, $0.count, error) }
+        key.withUnsafeBytes {
+          engram_get(db, pointRead(tier), handle(family), $0.baseAddress, $0.count, error)
+        }
       }
     } catch {
       if error.isIncomplete { return .incomplete }

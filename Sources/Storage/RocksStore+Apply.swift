@@ -74,15 +74,18 @@ final class ApplyWriter {
       }
       guard event.kind != nil || record.flags & EventRecord.flagRequired == 0 else {
         throw .damaged(
-          "apply", "the event at position \(event.position.rawValue) is of the unknown kind \(record.kindNumber)")
+          "apply",
+          "the event at position \(event.position.rawValue) is of the unknown kind \(record.kindNumber)")
       }
       guard event.position > previous, event.position <= upTo else {
-        throw .damaged("apply", "position \(event.position.rawValue) after \(previous.rawValue), up to \(upTo.rawValue)")
+        throw .damaged(
+          "apply", "position \(event.position.rawValue) after \(previous.rawValue), up to \(upTo.rawValue)")
       }
       previous = event.position
       groups.add(event, index: parsed.count)
       parsed.append(event)
     }
+    groups.sort()
   }
 
   // MARK: - Families
@@ -98,7 +101,8 @@ final class ApplyWriter {
         number: unit?.sequence.rawValue ?? event.position.rawValue)
       // Another kind's event lies in `log`; here only that it concerns the context.
       let bytes = unit == nil ? UnsafeRawBufferPointer(start: nil, count: 0) : records[index].bytes
-      engram_batch_put(batch, family, key.base, key.count, bytes.baseAddress ?? UnsafeRawPointer(key.base), bytes.count)
+      engram_batch_put(
+        batch, family, key.base, key.count, bytes.baseAddress ?? UnsafeRawPointer(key.base), bytes.count)
     }
   }
 

@@ -45,7 +45,8 @@ extension RocksStore {
       let value = cursor.value
       switch value.first {
       case StoreKey.logReference:
-        guard let length: UInt32 = value.number(at: 1), let key = value.tail(from: StoreKey.logReferenceHeadBytes)
+        guard let length: UInt32 = value.number(at: 1),
+          let key = value.tail(from: StoreKey.logReferenceHeadBytes)
         else { throw .damaged("scan the log", "the entry at position \(position.rawValue) is too short") }
         if filter?.contains(unitsKey: key) ?? true {
           chunk.add(key, position, recordBytes: Int(length))
@@ -100,7 +101,9 @@ extension RocksStore {
         throw .damaged(
           "scan the log", "position \(chunk.positions[index].rawValue) is in `log`, but not in `units`")
       }
-      if !body(try RocksStore.view(RocksDatabase.bytes(slice), "scan the log")) { return chunk.positions[index] }
+      if !body(try RocksStore.view(RocksDatabase.bytes(slice), "scan the log")) {
+        return chunk.positions[index]
+      }
     }
     return nil
   }
@@ -138,7 +141,8 @@ extension RocksStore {
   {
     let operation: StaticString = "scan contexts"
     var spent = budget
-    let found = try database.get(.log, StoreKey.log(position), .disk, for: operation) { value throws(StoreError) in
+    let found = try database.get(.log, StoreKey.log(position), .disk, for: operation) {
+      value throws(StoreError) in
       guard value.first == StoreKey.logRecord, let memory = value.tail(from: 1) else {
         throw .damaged(operation, "the entry at position \(position.rawValue) is not an event")
       }
@@ -169,7 +173,9 @@ private final class ContextScan {
       store.database, .units, from: lower, to: upper, .disk, withinPrefix: true, for: "scan contexts")
     var number = after.rawValue + 1
     if tag == StoreKey.tagUnit {
-      guard case .found(let head) = try store.head(of: context, .disk), head.position > after else { return nil }
+      guard case .found(let head) = try store.head(of: context, .disk), head.position > after else {
+        return nil
+      }
       number = try store.firstSequence(of: context, after: after, head).rawValue
     }
     cursor.seek(StoreKey.units(context, tag: tag, number: number))

@@ -7,7 +7,8 @@ extension RocksStore {
       let presence = try unit(context: location.context, sequence: location.sequence, tier: tier, body)
       // Replay may have brought `ids` further than `units`; afterwards one without the other is damage.
       if presence == .notFound, isLevel {
-        throw .damaged("read a unit", "sequence \(location.sequence.rawValue) is in `ids`, but not in `units`")
+        throw .damaged(
+          "read a unit", "sequence \(location.sequence.rawValue) is in `ids`, but not in `units`")
       }
       return presence
     case .notFound: return .notFound
@@ -65,7 +66,8 @@ extension RocksStore {
     let head = try head(of: context, tier)
     if head == .incomplete { return .incomplete }
     let key = StoreKey.context(context, part: StoreKey.contextRecord)
-    let record = try database.get(.contexts, key, tier, for: "look up a context") { value throws(StoreError) in
+    let record = try database.get(.contexts, key, tier, for: "look up a context") {
+      value throws(StoreError) in
       Array(try RocksStore.view(value, "look up a context").bytes)
     }
     switch (head, record) {
@@ -139,7 +141,8 @@ extension RocksStore {
   // MARK: - Values
 
   /// A stored record, whose frame is checked again; its bytes were checked block by block by RocksDB.
-  static func view(_ value: UnsafeRawBufferPointer, _ operation: StaticString) throws(StoreError) -> EventView {
+  static func view(_ value: UnsafeRawBufferPointer, _ operation: StaticString) throws(StoreError) -> EventView
+  {
     guard let view = EventView(value), view.length == value.count else {
       throw .damaged(operation, "a stored record of \(value.count) bytes is malformed")
     }

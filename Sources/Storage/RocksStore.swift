@@ -51,12 +51,16 @@ public final class RocksStore: EventStore, @unchecked Sendable {
         operation: "open", message: "a log's UUID has \(logUUIDBytes) bytes, not \(logUUID.count)",
         severity: .operational)
     }
-    let format = try database.get(.meta, StoreKey.format, .disk, for: "open") { $0.number(at: 0, as: UInt32.self) }
+    let format = try database.get(.meta, StoreKey.format, .disk, for: "open") {
+      $0.number(at: 0, as: UInt32.self)
+    }
     let log = try database.get(.meta, StoreKey.log, .disk, for: "open") { [UInt8]($0) }
     if case .found(let version) = format {
       guard let version, version == StoreKey.formatVersion else {
         throw .damaged(
-          "open", "format version \(version ?? 0) of the store, of which this program knows only \(StoreKey.formatVersion)")
+          "open",
+          "format version \(version ?? 0) of the store, of which this program knows only \(StoreKey.formatVersion)"
+        )
       }
       guard case .found(let owner) = log, owner.count == logUUIDBytes else {
         throw .damaged("open", "the store names no log")

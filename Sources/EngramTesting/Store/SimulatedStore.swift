@@ -132,7 +132,9 @@ public final class SimulatedStore: EventStore, Sendable {
 
   public func unit(id: UnitID, tier: ReadTier, _ body: (EventView) -> Void) throws(StoreError) -> Presence {
     let record: Lookup<[UInt8]> = try read("read a unit", tier) { state in
-      guard let index = state.indexOfID[id], state.holds(.ids, index), state.holds(.units, index) else { return nil }
+      guard let index = state.indexOfID[id], state.holds(.ids, index), state.holds(.units, index) else {
+        return nil
+      }
       return state.records[index]
     }
     return hand(record, to: body)
@@ -334,10 +336,16 @@ extension SimulatedStore.State {
   }
 
   mutating func index(_ index: Int) {
-    let (unit, context) = view(index) { ($0.unit, $0.contextID.map { Array($0) } ?? []) }
+    let (unit, context) = view(index) {
+      ($0.kind == .unit ? $0.unit : nil, $0.contextID.map { Array($0) } ?? [])
+    }
     if let unit { indexOfID[unit.id] = index }
     guard !context.isEmpty else { return }
-    if unit != nil { units[context, default: []].append(index) } else { others[context, default: []].append(index) }
+    if unit != nil {
+      units[context, default: []].append(index)
+    } else {
+      others[context, default: []].append(index)
+    }
   }
 
   /// Forgets what no family holds any more, and starts anew from the marks.

@@ -1,0 +1,73 @@
+internal import Bytes
+public import Model
+
+/// Builds intact records for tests.
+public enum EventSamples {
+  /// A unit's record. Its id is made of `position` unless one is given; body: `bodyBytes` bytes of text.
+  public static func unit(
+    position: UInt64, context: [UInt8], sequence: UInt64, agent: [UInt8] = Array("agent".utf8),
+    id: UnitID? = nil, bodyBytes: Int = 40, logTime: UInt64? = nil
+  ) -> [UInt8] {
+    let head = UnitHead(
+      id: id ?? UnitID(high: position << 16, low: position &* 0x9e37_79b9), sequence: Sequence(sequence),
+      hash: ContentHash(high: position &* 31, low: position &* 17), type: 1, encoding: 0, payloadOffset: 0,
+      payloadLength: 0)
+    return record(.unit, position, logTime ?? position * 1000, bodyBytes: bodyBytes) { writer in
+      writer.unitHead(head)
+      context.withUnsafeBytes { writer.field(.contextID, $0) }
+      agent.withUnsafeBytes { writer.field(.agentID, $0) }
+    }
+  }
+
+  /// A context event's record.
+  public static func context(
+    position: UInt64, context: [UInt8], agent: [UInt8] = Array("agent".utf8), revision: UInt64 = 1,
+    bodyBytes: Int = 30
+  ) -> [UInt8] {
+    let head = ContextHead(
+      revision: revision, lastSequence: .zero, createdAt: LogTime(microseconds: position))
+    return record(.context, position, position * 1000, bodyBytes: bodyBytes) { writer in
+      writer.contextHead(head)
+      context.withUnsafeBytes { writer.field(.contextID, $0) }
+      agent.withUnsafeBytes { writer.field(.agentID, $0) }
+    }
+  }
+
+  private static func record(
+    _ kind: EventKind, _ position: UInt64, _ logTime: UInt64, bodyBytes: Int,
+    _ fields: (inout EventRecordWriter) -> Void
+  ) -> [UInt8] {
+    let capacity = 2048 + bodyBytes
+    return [UInt8](unsafeUninitializedCapacity: capacity) { buffer, count in
+      guard let base = buffer.baseAddress else { return }
+      var writer = EventRecordWriter(
+        at: base, capacity: capacity, kind: kind, position: Position(position),
+        logTime: LogTime(microseconds: logTime))
+      fields(&writer)
+      writer.beginBody()
+      for index in 0..<bodyBytes { writer.out.byte(UInt8(97 + (UInt64(index) &* 7 &+ position) % 26)) }
+      count = writer.finish()
+    }
+  }
+
+  /// Hands the records to `body` as views, which are valid only there.
+  public static func withViews<Value, Failure: Error>(
+    of records: [[UInt8]], _ body: ([EventView]) throws(Failure) -> Value
+  ) throws(Failure) -> Value {
+    let memory = UnsafeMutableRawBufferPointer.allocate(
+      byteCount: records.reduce(0) { $0 + $1.count }, alignment: 8)
+    defer { memory.deallocate() }
+    var views: [EventView] = []
+    var offset = 0
+    for record in records {
+      let place = UnsafeMutableRawBufferPointer(rebasing: memory[offset..<offset + record.count])
+      place.copyBytes(from: record)
+      guard let view = EventView(UnsafeRawBufferPointer(place)) else {
+        preconditionFailure("a sample record has no frame")
+      }
+      views.append(view)
+      offset += record.count
+    }
+    return try body(views)
+  }
+}

@@ -1,0 +1,94 @@
+import EngramTesting
+import Model
+import Storage
+import Testing
+
+@Suite struct SimulatedStoreTests {
+  @Test(arguments: 1...20 as ClosedRange<UInt64>)
+  func aCrashTakesEachFamilyBackToItsOwnFlush(_ seed: UInt64) throws {
+    let store = SimulatedStore(seed: seed)
+    var history = HistoryMaker()
+    for index in 0..<100 {
+      history.context(bytes("c\(index % 4)"))
+      history.unit(bytes("c\(index % 4)"))
+    }
+    try store.apply(Array(history.records[..<150]), batch: 10)
+    let persisted = store.persistedMarks()
+    #expect(try store.persistedPosition() == persisted.lowest)
+    store.crash()
+    #expect(store.marksAtOpen == persisted)
+    #expect(store.appliedPosition() == persisted.lowest)
+    try store.apply(Array(history.records[Int(persisted.lowest.rawValue)...]), batch: 10)
+    #expect(try store.allEvents() == history.records)
+    #expect(try store.sequences(bytes("c0")) == Array(1...25))
+  }
+
+  @Test func crashesDifferByFamilyAndBySeed() throws {
+    var shapes: Set<StoreMarks> = []
+    for seed in 1...20 {
+      let store = SimulatedStore(seed: UInt64(seed))
+      var history = HistoryMaker()
+      for _ in 0..<30 { history.unit(bytes("a")) }
+      try store.apply(history.records, batch: 1)
+      shapes.insert(store.persistedMarks())
+    }
+    #expect(shapes.count > 10)
+    #expect(shapes.contains { $0.lowest < $0.highest })
+  }
+
+  /// What is not in a family's own prefix is not seen there.
+  @Test func familiesAreSeenSeparatelyAfterACrash() throws {
+    let store = SimulatedStore(seed: 1)
+    let record = EventSamples.unit(position: 1, context: bytes("a"), sequence: 1)
+    var faults = SimulatedStore.Faults()
+    faults.flushChance = 0
+    store.setFaults(faults)
+    try store.apply([record])
+    store.crash()
+    #expect(store.appliedPosition() == .zero)
+    #expect(try store.unitBytes(unitID(record)) == nil)
+    #expect(try store.contextHead(bytes("a"), tier: .disk) == .notFound)
+    #expect(try store.lowestPosition() == nil)
+  }
+
+  /// Fail the n-th call until the scenario passes untouched.
+  @Test func everyCallCanFail() throws {
+    let record = EventSamples.unit(position: 1, context: bytes("a"), sequence: 1)
+    func scenario(_ store: SimulatedStore) throws {
+      try store.apply([record])
+      try store.flush(wait: true)
+      _ = try store.persistedPosition()
+      _ = try store.unitBytes(unitID(record))
+      _ = try store.location(of: unitID(record), tier: .cacheOnly)
+      _ = try store.sequences(bytes("a"))
+      _ = try store.contextHead(bytes("a"), tier: .disk)
+      _ = try store.allEvents()
+      _ = try store.lowestPosition()
+    }
+    var failing = 0
+    while true {
+      failing += 1
+      let store = SimulatedStore()
+      var faults = SimulatedStore.Faults()
+      faults.failingCall = failing
+      store.setFaults(faults)
+      do {
+        try scenario(store)
+        break
+      } catch { #expect(error as? StoreError == faults.failure) }
+    }
+    #expect(failing == 10)
+  }
+
+  @Test func memoryMayBeCold() throws {
+    let store = SimulatedStore()
+    let record = EventSamples.unit(position: 1, context: bytes("a"), sequence: 1)
+    try store.apply([record])
+    var faults = SimulatedStore.Faults()
+    faults.incompleteChance = 255
+    store.setFaults(faults)
+    let answers = try (0..<64).map { _ in try store.location(of: unitID(record), tier: .cacheOnly) }
+    #expect(answers.contains(.incomplete))
+    #expect(try store.location(of: unitID(record), tier: .disk) != .incomplete)
+  }
+}
