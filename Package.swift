@@ -23,7 +23,9 @@ func suite(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 
 /// Pages that live beside the code they describe.
 let documents: [String: [String]] = [
-  "WAL": ["WAL.md"]
+  "EventLoop": ["EVENTLOOP.md"],
+  "Storage": ["STORE.md"],
+  "WAL": ["WAL.md"],
 ]
 
 let package = Package(

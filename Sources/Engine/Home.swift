@@ -1,6 +1,6 @@
-internal import Bytes
+package import Bytes
 public import Model
-internal import Storage
+package import Storage
 internal import Telemetry
 public import WAL
 
@@ -40,7 +40,7 @@ public final class Home {
   let metrics: EngineMetrics
   public let window: WindowIndex
   var state = State.running
-  var sequencer: Sequencer
+  package internal(set) var sequencer: Sequencer
   let builder: BatchBuilder
   var inFlight: Batch?
   var openRequests: [AppendRequest] = []
@@ -60,7 +60,7 @@ public final class Home {
   public var isSpaceShort = false
 
   /// The home of `log`, whose tail is where `sequencer` stands.
-  init(
+  package init(
     log: any CommitLog, store: any EventStore, sequencer: Sequencer, window: WindowIndex, applied: Position,
     limits: EngineLimits, metrics: EngineMetrics, pool: SlabPool
   ) {

@@ -1,12 +1,12 @@
 internal import Bytes
-internal import Model
+package import Model
 
 /// Decides commands, one after the other, against the state that the log's events have made, and says which
 /// events follow. A value: no I/O, no clock, no randomness (a command brings `now` and random bits with it),
 /// so that the same commands give the same history, in a simulation or after a restart.
-struct Sequencer {
+package struct Sequencer {
   /// A command to append a unit, by an agent, to a context that is resident.
-  struct Append {
+  package struct Append {
     var context: ResidentContext
     var agent: UnsafeRawBufferPointer
     /// What `change` says of context and agent.
@@ -21,12 +21,29 @@ struct Sequencer {
     /// Wall clock, microseconds since 1970.
     var now: UInt64
     var random: UInt64
+
+    package init(
+      context: ResidentContext, agent: UnsafeRawBufferPointer, change: ContextChange, id: UnitID?,
+      hash: ContentHash, stored: ContentHash?, hasFence: Bool, expectedSequence: UInt64?, now: UInt64,
+      random: UInt64
+    ) {
+      self.context = context
+      self.agent = agent
+      self.change = change
+      self.id = id
+      self.hash = hash
+      self.stored = stored
+      self.hasFence = hasFence
+      self.expectedSequence = expectedSequence
+      self.now = now
+      self.random = random
+    }
   }
 
   /// What a unit by this agent does to its context besides growing it.
-  enum ContextChange { case none, joins, creates }
+  package enum ContextChange: Sendable { case none, joins, creates }
 
-  enum Decision: Equatable {
+  package enum Decision: Equatable {
     /// The unit is appended; if the context came into being or the agent joined it, that event stands first.
     case append(Appended)
     /// The unit was appended before; the answer waits until `position` is durable (zero: it is).
@@ -36,12 +53,12 @@ struct Sequencer {
     case unexpectedSequence(actual: Sequence)
   }
 
-  struct Appended: Equatable {
-    var contextEvent: Position?
-    var position: Position
-    var sequence: Sequence
-    var id: UnitID
-    var logTime: LogTime
+  package struct Appended: Equatable {
+    package var contextEvent: Position?
+    package var position: Position
+    package var sequence: Sequence
+    package var id: UnitID
+    package var logTime: LogTime
   }
 
   /// A unit that is sequenced and not yet published.
@@ -51,26 +68,26 @@ struct Sequencer {
     var hash: ContentHash
   }
 
-  private(set) var tail: Position
-  private(set) var logTime: LogTime
-  var contexts: ResidentContexts
+  package private(set) var tail: Position
+  package private(set) var logTime: LogTime
+  package var contexts: ResidentContexts
   private var ids = UnitIDMaker()
   private var pending = Ring<Pending>(capacity: 64)
 
-  init(tail: Position, logTime: LogTime, residentContextsMax: Int) {
+  package init(tail: Position, logTime: LogTime, residentContextsMax: Int) {
     self.tail = tail
     self.logTime = logTime
     contexts = ResidentContexts(countMax: residentContextsMax)
   }
 
-  func change(of context: ResidentContext, by agent: UnsafeRawBufferPointer) -> ContextChange {
+  package func change(of context: ResidentContext, by agent: UnsafeRawBufferPointer) -> ContextChange {
     if context.state.revision == 0 { return .creates }
     if context.state.agents.count >= Limits.contextAgentsMax { return .none }
     return context.state.agentIndex(agent) == nil ? .joins : .none
   }
 
   /// Decides the checks in api.md's order: id, fence, expected sequence. (Keys precede them.)
-  mutating func decide(_ command: Append) -> Decision {
+  package mutating func decide(_ command: Append) -> Decision {
     if let id = command.id {
       if let earlier = pendingUnit(id) {
         return earlier.hash == command.hash ? .exists(id, position: earlier.position) : .idTaken
@@ -117,19 +134,19 @@ struct Sequencer {
   }
 
   /// Everything up to `position` is published: the window knows those units now.
-  mutating func published(through position: Position) {
+  package mutating func published(through position: Position) {
     while let first = pending.first, first.position <= position { _ = pending.popFirst() }
   }
 
   /// Takes in what an event says of the whole log: its end and its time.
-  mutating func observe(_ event: EventView) {
+  package mutating func observe(_ event: EventView) {
     if event.position > tail { tail = event.position }
     if event.logTime > logTime { logTime = event.logTime }
     if let unit = event.unit { ids.observe(unit.id, logTime: event.logTime) }
   }
 
   /// Takes in an event that the log already holds, of a context that is resident.
-  mutating func replay(_ event: EventView, in context: ResidentContext) {
+  package mutating func replay(_ event: EventView, in context: ResidentContext) {
     observe(event)
     guard event.position > context.lastPosition else { return }
     context.lastPosition = event.position
