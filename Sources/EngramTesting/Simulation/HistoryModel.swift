@@ -104,8 +104,11 @@ struct HistoryModel {
     context.state.revision += 1
     context.state.updatedAt = event.logTime
     guard agent.withUnsafeBytes({ context.state.addAgent($0) }) else { return "an agent joins twice" }
-    guard let state = ContextState(event), state == context.state else {
-      return "the context's state isn't what its history makes it"
+    // The event tells the state behind the whole request: the unit that follows is counted.
+    var told = context.state
+    told.lastSequence = told.lastSequence.next
+    guard ContextState(event) == told else {
+      return "the context is told as \(ContextState(event) as Any), not \(told)"
     }
     contexts[name] = context
     return nil
