@@ -1,9 +1,10 @@
 #pragma once
-// What the event loop needs of liburing 2.3 and of Linux, in a form that Swift imports: inline functions instead
-// of macros and of flags that are no plain numbers, and the constants that are newer than Debian's header.
+// What the event loop needs of liburing 2.3 and of Linux, in a form that Swift imports: inline functions
+// instead of macros and of flags that are no plain numbers, and the constants that are newer than Debian's
+// header.
 //
-// <features.h> comes first, with what Swift's own module of libc was built with: liburing.h asks for other features,
-// and Swift refuses two shapes of the same struct (fd_set).
+// <features.h> comes first, with what Swift's own module of libc was built with: liburing.h asks for other
+// features, and Swift refuses two shapes of the same struct (fd_set).
 #include <features.h>
 #include <sys/types.h>
 #include <liburing.h>
@@ -37,8 +38,8 @@ int engram_ring_init(struct io_uring *ring, unsigned entries, struct io_uring_pa
 /// Fills `supported` (256 bytes) with 1 for each operation that the kernel has. Returns 0 or -errno.
 int engram_ring_probe(struct io_uring *ring, uint8_t *supported);
 
-/// Makes the calling thread the issuer of a ring that was set up disabled (io_uring_enable_rings, which liburing 2.3
-/// declares but forgot to export). Returns 0 or -errno.
+/// Makes the calling thread the issuer of a ring that was set up disabled (io_uring_enable_rings, which
+/// liburing 2.3 declares but forgot to export). Returns 0 or -errno.
 int engram_ring_enable(struct io_uring *ring);
 
 /// Names the calling thread (at most 15 characters are kept).
@@ -84,9 +85,9 @@ static inline unsigned engram_enter_flags(const struct io_uring *ring) {
   return (ring->int_flags & ENGRAM_RING_IS_REGISTERED) ? IORING_ENTER_REGISTERED_RING : 0;
 }
 
-/// The one system call of a turn: submits what is prepared, runs deferred completions, and waits until there is
-/// one completion or `timeout_ns` have passed (UINT64_MAX: no limit; 0: no waiting). Returns the number submitted
-/// or -errno (-ETIME when only the time passed).
+/// The one system call of a turn: submits what is prepared, runs deferred completions, and waits until there
+/// is one completion or `timeout_ns` have passed (UINT64_MAX: no limit; 0: no waiting). Returns the number
+/// submitted or -errno (-ETIME when only the time passed).
 static inline int engram_ring_enter(struct io_uring *ring, uint64_t timeout_ns) {
   unsigned ready = engram_ring_publish(ring);
   unsigned flags = engram_enter_flags(ring) | IORING_ENTER_GETEVENTS;
@@ -101,7 +102,8 @@ static inline int engram_ring_enter(struct io_uring *ring, uint64_t timeout_ns) 
 
 /// Submits what is prepared and nothing else (the submission queue was full). Returns the number or -errno.
 static inline int engram_ring_submit(struct io_uring *ring) {
-  return io_uring_enter2(ring->enter_ring_fd, engram_ring_publish(ring), 0, engram_enter_flags(ring), NULL, 8);
+  unsigned ready = engram_ring_publish(ring);
+  return io_uring_enter2(ring->enter_ring_fd, ready, 0, engram_enter_flags(ring), NULL, 8);
 }
 
 /// Copies at most `room` completions out and frees their places in the ring before anyone acts on them.
@@ -121,8 +123,8 @@ static inline unsigned engram_ring_reap(struct io_uring *ring, struct engram_com
 
 // ---- One operation each ----
 
-static inline void engram_prep_read(struct io_uring_sqe *s, int file, void *base, unsigned length, uint64_t offset,
-                                    uint64_t tag) {
+static inline void engram_prep_read(struct io_uring_sqe *s, int file, void *base, unsigned length,
+                                    uint64_t offset, uint64_t tag) {
   io_uring_prep_read(s, file, base, length, offset);
   s->user_data = tag;
 }
@@ -197,14 +199,16 @@ static inline void engram_prep_datasync(struct io_uring_sqe *s, int file, uint64
 
 // ---- Provided buffers ----
 
-static inline int engram_buffers_register(struct io_uring *ring, void *memory, uint32_t entries, uint16_t group) {
+static inline int engram_buffers_register(struct io_uring *ring, void *memory, uint32_t entries,
+                                          uint16_t group) {
   struct io_uring_buf_reg registration = {
       .ring_addr = (uint64_t)(uintptr_t)memory, .ring_entries = entries, .bgid = group};
   io_uring_buf_ring_init((struct io_uring_buf_ring *)memory);
   return io_uring_register_buf_ring(ring, &registration, 0);
 }
 
-static inline void engram_buffers_add(void *memory, void *base, uint32_t length, uint16_t id, uint32_t entries) {
+static inline void engram_buffers_add(void *memory, void *base, uint32_t length, uint16_t id,
+                                      uint32_t entries) {
   struct io_uring_buf_ring *ring = (struct io_uring_buf_ring *)memory;
   io_uring_buf_ring_add(ring, base, length, id, io_uring_buf_ring_mask(entries), 0);
   io_uring_buf_ring_advance(ring, 1);

@@ -48,9 +48,10 @@ public enum Route {
 
   /// The route of a request's path, if there is one. `/v1` before any path means the same path.
   static func match(_ path: ByteRun, in bytes: UnsafeRawBufferPointer) -> Match? {
+    func spells(_ run: ByteRun, _ name: StaticString) -> Bool { PercentEncoding.equal(run.bytes(in: bytes), name) }
     var segments = PathSegments(path, in: bytes)
     guard var first = segments.next() else { return nil }
-    if ASCII.equal(first.bytes(in: bytes), "v1") {
+    if spells(first, "v1") {
       guard let next = segments.next() else { return nil }
       first = next
     }
@@ -58,35 +59,23 @@ public enum Route {
     let third = segments.next()
     guard segments.next() == nil else { return nil }
     let nothing = ByteRun(offset: 0, length: 0)
-    let name = first.bytes(in: bytes)
-    guard let second else { return single(name).map { Match(name: $0, subject: nothing) } }
-    guard let third else {
-      if ASCII.equal(name, "workunit") { return Match(name: .unit, subject: second) }
-      if ASCII.equal(name, "workunits") { return Match(name: .units, subject: second) }
-      if ASCII.equal(name, "stream"), ASCII.equal(second.bytes(in: bytes), "sse") {
-        return Match(name: .stream, subject: nothing)
-      }
+    guard let second else {
+      for (name, route) in singles where spells(first, name) { return Match(name: route, subject: nothing) }
       return nil
     }
-    if ASCII.equal(name, "workunit"), ASCII.equal(third.bytes(in: bytes), "payload") {
-      return Match(name: .payload, subject: second)
+    guard let third else {
+      if spells(first, "workunit") { return Match(name: .unit, subject: second) }
+      if spells(first, "workunits") { return Match(name: .units, subject: second) }
+      return spells(first, "stream") && spells(second, "sse") ? Match(name: .stream, subject: nothing) : nil
     }
+    if spells(first, "workunit"), spells(third, "payload") { return Match(name: .payload, subject: second) }
+    if spells(first, "contexts"), spells(third, "workunits") { return Match(name: .units, subject: second) }
     return nil
   }
 
-  private static func single(_ name: UnsafeRawBufferPointer) -> Name? {
-    switch name.count {
-    case 5: return ASCII.equal(name, "livez") ? .livez : nil
-    case 6:
-      if ASCII.equal(name, "readyz") { return .readyz }
-      return ASCII.equal(name, "stream") ? .stream : nil
-    case 7:
-      if ASCII.equal(name, "healthz") { return .healthz }
-      if ASCII.equal(name, "version") { return .version }
-      return ASCII.equal(name, "metrics") ? .metrics : nil
-    case 8: return ASCII.equal(name, "workunit") ? .createUnit : nil
-    case 10: return ASCII.equal(name, "stream-sse") ? .stream : nil
-    default: return nil
-    }
-  }
+  /// Paths of one segment, the most asked for first.
+  private static let singles: [(StaticString, Name)] = [
+    ("workunit", .createUnit), ("healthz", .healthz), ("stream", .stream), ("stream-sse", .stream),
+    ("livez", .livez), ("readyz", .readyz), ("version", .version), ("metrics", .metrics),
+  ]
 }

@@ -66,7 +66,7 @@ extension LoopServices {
 
   // MARK: GET /workunit/{id} and its payload
 
-  private func find(_ exchange: Exchange, _ subject: ByteRun) async throws(Problem) -> UnitPage {
+  func find(_ exchange: Exchange, _ subject: ByteRun) async throws(Problem) -> UnitPage {
     try noQuery(exchange)
     let text = try Query.decode(exchange.bytes(subject))
     guard let id = text.withUnsafeBytes({ UnitID($0) }) else {
@@ -80,26 +80,6 @@ extension LoopServices {
   func unit(_ exchange: Exchange, _ subject: ByteRun) async throws(Problem) {
     let page = try await find(exchange, subject)
     for unit in page.units { exchange.answer(.ok, unit: unit) }
-    withExtendedLifetime(page) {}
-  }
-
-  func payload(_ exchange: Exchange, _ subject: ByteRun) async throws(Problem) {
-    let page = try await find(exchange, subject)
-    for unit in page.units {
-      guard let head = unit.unit, let count = PayloadDecoder.decodedCount(unit) else {
-        throw Problem(.internal, "the stored payload can't be decoded")
-      }
-      let isText = head.encoding == PayloadEncoding.utf8.rawValue
-      exchange.begin(.ok, isText ? .text : .binary, length: count, fieldBytes: 128) { writer in
-        writer.run("ETag: \"")
-        head.id.write(to: &writer)
-        writer.run("\"\r\n")
-        writer.field("X-Content-Type-Options", "nosniff")
-      }
-      guard !exchange.isHeadOnly, count > 0 else { continue }
-      let memory = UnsafeMutableRawBufferPointer(start: exchange.socket.output.reserve(count), count: count)
-      exchange.socket.output.commit(PayloadDecoder.decode(unit, into: memory) ?? 0)
-    }
     withExtendedLifetime(page) {}
   }
 

@@ -17,6 +17,15 @@ public struct Fingerprint: Hashable, Sendable {
     return Fingerprint(high: digest.high, low: digest.low)
   }
 
+  /// Of words, little-endian.
+  @inlinable public static func of<let count: Int>(_ words: [count of UInt64], seed: UInt64 = 0)
+    -> Fingerprint
+  {
+    var words = words
+    for n in words.indices { words[n] = words[n].littleEndian }
+    return withUnsafeBytes(of: words) { of($0, seed: seed) }
+  }
+
   /// Adds word by word, wrapping: a sum of fingerprints stands for a set, whatever its order.
   @inlinable public static func &+ (a: Fingerprint, b: Fingerprint) -> Fingerprint {
     Fingerprint(high: a.high &+ b.high, low: a.low &+ b.low)
@@ -33,14 +42,11 @@ public struct FingerprintStream {
     engram_hash_add(&state, bytes.baseAddress, bytes.count)
   }
 
-  /// Adds one little-endian word.
-  public mutating func add(_ word: UInt64) {
-    withUnsafeBytes(of: word.littleEndian) { add($0) }
-  }
-
-  public mutating func add(_ fingerprint: Fingerprint) {
-    add(fingerprint.high)
-    add(fingerprint.low)
+  /// Adds words, little-endian.
+  @inlinable public mutating func add<let count: Int>(_ words: [count of UInt64]) {
+    var words = words
+    for n in words.indices { words[n] = words[n].littleEndian }
+    withUnsafeBytes(of: words) { add($0) }
   }
 
   public func finish() -> Fingerprint {

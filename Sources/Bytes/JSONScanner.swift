@@ -52,17 +52,18 @@ public struct JSONScanner {
 
   public let bytes: UnsafeRawBufferPointer
   /// The next byte to read.
-  public private(set) var offset: Int
-  private var depth = 0
+  @inlinable public var offset: Int { cursor }
+  @usableFromInline var cursor: Int
+  @usableFromInline var depth = 0
 
-  @inline(__always)
-  private func byte(_ at: Int) -> UInt8 {
+  @inlinable @inline(__always)
+  func byte(_ at: Int) -> UInt8 {
     bytes.baseAddress.unsafelyUnwrapped.load(fromByteOffset: at, as: UInt8.self)
   }
 
   public init(_ bytes: UnsafeRawBufferPointer) {
     self.bytes = bytes
-    offset = 0
+    cursor = 0
   }
 
   /// Starts a text: refuses an empty one, a byte order mark (RFC 8259, section 8.1), and 4 GiB or more.
@@ -80,19 +81,24 @@ public struct JSONScanner {
   }
 
   /// False at the end of the text.
-  @inline(__always)
-  private mutating func skipSpace() -> Bool {
-    while offset < bytes.count {
-      let next = byte(offset)
-      if next > 0x20 { return true }
+  @inlinable @inline(__always)
+  mutating func skipSpace() -> Bool {
+    if cursor < bytes.count, byte(cursor) > 0x20 { return true }
+    return skipSpaces()
+  }
+
+  @usableFromInline
+  mutating func skipSpaces() -> Bool {
+    while cursor < bytes.count {
+      let next = byte(cursor)
       guard next == 0x20 || next == 0x0A || next == 0x0D || next == 0x09 else { return true }
-      offset += 1
+      cursor += 1
     }
     return false
   }
 
   /// The kind of the value that comes next, by its first byte.
-  public mutating func peek() throws(JSONError) -> JSONKind {
+  @inlinable public mutating func peek() throws(JSONError) -> JSONKind {
     guard skipSpace() else { throw JSONError(.unexpectedEnd, at: offset) }
     switch byte(offset) {
     case UInt8(ascii: "\""): return .string
@@ -105,31 +111,31 @@ public struct JSONScanner {
     }
   }
 
-  @inline(__always)
-  private mutating func expect(_ kind: JSONKind) throws(JSONError) {
+  @inlinable @inline(__always)
+  mutating func expect(_ kind: JSONKind) throws(JSONError) {
     guard try peek() == kind else { throw JSONError(.wrongType, at: offset) }
   }
 
   // MARK: Containers
 
   /// Enters an object. True if it has a member, whose `key()` comes next.
-  public mutating func enterObject() throws(JSONError) -> Bool {
+  @inlinable public mutating func enterObject() throws(JSONError) -> Bool {
     try expect(.object)
     return try enter(closing: UInt8(ascii: "}"))
   }
 
   /// Enters an array. True if it has an element, which comes next.
-  public mutating func enterArray() throws(JSONError) -> Bool {
+  @inlinable public mutating func enterArray() throws(JSONError) -> Bool {
     try expect(.array)
     return try enter(closing: UInt8(ascii: "]"))
   }
 
-  private mutating func enter(closing: UInt8) throws(JSONError) -> Bool {
+  @inlinable mutating func enter(closing: UInt8) throws(JSONError) -> Bool {
     guard depth < Self.depthMax else { throw JSONError(.tooDeep, at: offset) }
-    offset += 1
+    cursor += 1
     guard skipSpace() else { throw JSONError(.unexpectedEnd, at: offset) }
     if byte(offset) == closing {
-      offset += 1
+      cursor += 1
       return false
     }
     depth += 1
@@ -137,28 +143,32 @@ public struct JSONScanner {
   }
 
   /// A member's name, and the colon behind it.
-  public mutating func key() throws(JSONError) -> JSONString {
+  @inlinable public mutating func key() throws(JSONError) -> JSONString {
     guard skipSpace() else { throw JSONError(.unexpectedEnd, at: offset) }
     guard byte(offset) == UInt8(ascii: "\"") else { throw JSONError(.unexpectedByte, at: offset) }
     let name = try stringToken()
     guard skipSpace() else { throw JSONError(.unexpectedEnd, at: offset) }
     guard byte(offset) == UInt8(ascii: ":") else { throw JSONError(.unexpectedByte, at: offset) }
-    offset += 1
+    cursor += 1
     return name
   }
 
   /// Moves behind a member's value: true if another member follows, false if the object ended.
-  public mutating func nextMember() throws(JSONError) -> Bool { try next(closing: UInt8(ascii: "}")) }
+  @inlinable public mutating func nextMember() throws(JSONError) -> Bool {
+    try next(closing: UInt8(ascii: "}"))
+  }
 
   /// Moves behind an element: true if another one follows, false if the array ended.
-  public mutating func nextElement() throws(JSONError) -> Bool { try next(closing: UInt8(ascii: "]")) }
+  @inlinable public mutating func nextElement() throws(JSONError) -> Bool {
+    try next(closing: UInt8(ascii: "]"))
+  }
 
-  @inline(__always)
-  private mutating func next(closing: UInt8) throws(JSONError) -> Bool {
+  @inlinable @inline(__always)
+  mutating func next(closing: UInt8) throws(JSONError) -> Bool {
     guard skipSpace() else { throw JSONError(.unexpectedEnd, at: offset) }
     let found = byte(offset)
     guard found == UInt8(ascii: ",") || found == closing else { throw JSONError(.unexpectedByte, at: offset) }
-    offset += 1
+    cursor += 1
     if found == closing {
       depth -= 1
       return false
@@ -168,13 +178,13 @@ public struct JSONScanner {
 
   // MARK: Scalars
 
-  public mutating func string() throws(JSONError) -> JSONString {
+  @inlinable public mutating func string() throws(JSONError) -> JSONString {
     try expect(.string)
     return try stringToken()
   }
 
-  @inline(__always)
-  private mutating func stringToken() throws(JSONError) -> JSONString {
+  @usableFromInline
+  mutating func stringToken() throws(JSONError) -> JSONString {
     let start = offset + 1
     let token = engram_json_string(bytes.baseAddress, bytes.count, start)
     let end = Int(token.end)
@@ -182,7 +192,7 @@ public struct JSONScanner {
       throw JSONError(
         JSONError.Reason(rawValue: UInt8(truncatingIfNeeded: token.status)) ?? .badEscape, at: end)
     }
-    offset = end + 1
+    cursor = end + 1
     return JSONString(start: start, count: end - start, decodedCount: Int(token.decoded))
   }
 
@@ -201,7 +211,9 @@ public struct JSONScanner {
       at += 1
     }
     guard at > digits else { throw JSONError(at < bytes.count ? .badNumber : .unexpectedEnd, at: at) }
-    guard at == digits + 1 || byte(digits) != UInt8(ascii: "0") else { throw JSONError(.badNumber, at: digits) }
+    guard at == digits + 1 || byte(digits) != UInt8(ascii: "0") else {
+      throw JSONError(.badNumber, at: digits)
+    }
     var whole = true
     if at < bytes.count, byte(at) == UInt8(ascii: ".") {
       whole = false
@@ -214,7 +226,7 @@ public struct JSONScanner {
       at = try skipDigits(from: at)
     }
     if whole, value > Self.integerMax { throw JSONError(.integerTooLarge, at: start) }
-    offset = at
+    cursor = at
     return JSONNumber(
       start: UInt32(truncatingIfNeeded: start), count: UInt32(truncatingIfNeeded: at - start),
       integer: whole ? (negative ? -value : value) : nil)
@@ -251,7 +263,7 @@ public struct JSONScanner {
     for n in 0..<text.utf8CodeUnitCount {
       guard offset < bytes.count else { throw JSONError(.unexpectedEnd, at: offset) }
       guard byte(offset) == text.utf8Start[n] else { throw JSONError(.unexpectedByte, at: offset) }
-      offset += 1
+      cursor += 1
     }
   }
 
@@ -274,7 +286,7 @@ public struct JSONScanner {
       while more {
         let name = try key()
         try keys.spend(at: offset)
-        try keys.insert(name, of: bytes, since: mark)
+        try keys.insert(name, hash: JSONText.hash(name, of: bytes), of: bytes, since: mark)
         try skipValue(&keys)
         more = try nextMember()
       }

@@ -38,7 +38,7 @@ public enum JSONText {
   }
 
   static func hash(_ token: JSONString, of text: UnsafeRawBufferPointer) -> UInt64 {
-    withDecoded(token, of: text) { engram_hash_of($0.baseAddress, $0.count, 0).low }
+    withDecoded(token, of: text) { engram_name_hash($0.baseAddress, $0.count) }
   }
 
   /// Less than, equal to or greater than 0, as the decoded bytes of `a` stand to those of `b`.

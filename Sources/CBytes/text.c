@@ -84,20 +84,15 @@ typedef struct {
   uint32_t status;
 } escape;
 
+// What the escapes of one character stand for; 0 for all others.
+static const uint8_t short_escape[256] = {
+    ['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = '\b', ['f'] = '\f', ['n'] = '\n', ['r'] = '\r', ['t'] = '\t',
+};
+
 static inline escape read_escape(const uint8_t *at, size_t left) {
   if (left < 2) return (escape){0, 0, ENGRAM_JSON_UNEXPECTED_END};
-  switch (at[1]) {
-    case '"': return (escape){'"', 2, 0};
-    case '\\': return (escape){'\\', 2, 0};
-    case '/': return (escape){'/', 2, 0};
-    case 'b': return (escape){'\b', 2, 0};
-    case 'f': return (escape){'\f', 2, 0};
-    case 'n': return (escape){'\n', 2, 0};
-    case 'r': return (escape){'\r', 2, 0};
-    case 't': return (escape){'\t', 2, 0};
-    case 'u': break;
-    default: return (escape){0, 0, ENGRAM_JSON_BAD_ESCAPE};
-  }
+  if (short_escape[at[1]]) return (escape){short_escape[at[1]], 2, 0};
+  if (at[1] != 'u') return (escape){0, 0, ENGRAM_JSON_BAD_ESCAPE};
   int32_t first = unit(at + 2, left - 2);
   if (first < 0) return (escape){0, 0, left < 6 ? ENGRAM_JSON_UNEXPECTED_END : ENGRAM_JSON_BAD_ESCAPE};
   if (first < 0xd800 || first > 0xdfff) return (escape){(uint32_t)first, 6, 0};
@@ -121,6 +116,11 @@ engram_json_token engram_json_string(const void *memory, size_t count, size_t st
     uint8_t byte = base[at];
     if (byte == '"') return (engram_json_token){(uint32_t)at, (uint32_t)(at - start - saved), ENGRAM_JSON_OK};
     if (byte == '\\') {
+      if (count - at >= 2 && short_escape[base[at + 1]]) {
+        saved++;
+        at += 2;
+        continue;
+      }
       escape found = read_escape(base + at, count - at);
       if (found.status) return (engram_json_token){(uint32_t)at, 0, found.status};
       saved += found.length - encoded_length(found.scalar);
@@ -137,38 +137,54 @@ engram_json_token engram_json_string(const void *memory, size_t count, size_t st
   }
 }
 
+static inline size_t encode(uint8_t *to, uint32_t scalar) {
+  switch (encoded_length(scalar)) {
+    case 1: to[0] = (uint8_t)scalar; return 1;
+    case 2:
+      to[0] = (uint8_t)(0xc0 | scalar >> 6);
+      to[1] = (uint8_t)(0x80 | (scalar & 0x3f));
+      return 2;
+    case 3:
+      to[0] = (uint8_t)(0xe0 | scalar >> 12);
+      to[1] = (uint8_t)(0x80 | (scalar >> 6 & 0x3f));
+      to[2] = (uint8_t)(0x80 | (scalar & 0x3f));
+      return 3;
+    default:
+      to[0] = (uint8_t)(0xf0 | scalar >> 18);
+      to[1] = (uint8_t)(0x80 | (scalar >> 12 & 0x3f));
+      to[2] = (uint8_t)(0x80 | (scalar >> 6 & 0x3f));
+      to[3] = (uint8_t)(0x80 | (scalar & 0x3f));
+      return 4;
+  }
+}
+
 engram_text_step engram_json_unescape(void *memory, size_t room, const void *source, size_t length) {
   uint8_t *to = memory;
   const uint8_t *from = source;
   size_t read = 0, written = 0;
-  while (read < length && written < room) {
-    const uint8_t *slash = memchr(from + read, '\\', length - read);
-    size_t run = (slash ? (size_t)(slash - from) : length) - read;
-    if (run > room - written) run = room - written;
-    memcpy(to + written, from + read, run);
-    read += run;
-    written += run;
-    if (read == length || from[read] != '\\') break;
+  for (;;) {
+#if defined(__SSE2__)
+    // Copies whole vectors and keeps of them what stands before the backslash.
+    while (length - read >= 16 && room - written >= 16) {
+      __m128i bytes = _mm_loadu_si128((const __m128i *)(from + read));
+      _mm_storeu_si128((__m128i *)(to + written), bytes);
+      int mask = _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
+      size_t some = mask ? (size_t)__builtin_ctz((unsigned)mask) : 16;
+      read += some;
+      written += some;
+      if (mask) break;
+    }
+#endif
+    while (read < length && written < room && from[read] != '\\') to[written++] = from[read++];
+    if (read == length || written == room) break;
+    if (length - read >= 2 && short_escape[from[read + 1]]) {
+      to[written++] = short_escape[from[read + 1]];
+      read += 2;
+      continue;
+    }
     escape found = read_escape(from + read, length - read);
     if (found.status || encoded_length(found.scalar) > room - written) break;
-    uint32_t scalar = found.scalar;
-    switch (encoded_length(scalar)) {
-      case 1: to[written++] = (uint8_t)scalar; break;
-      case 2:
-        to[written++] = (uint8_t)(0xc0 | scalar >> 6);
-        to[written++] = (uint8_t)(0x80 | (scalar & 0x3f));
-        break;
-      case 3:
-        to[written++] = (uint8_t)(0xe0 | scalar >> 12);
-        to[written++] = (uint8_t)(0x80 | (scalar >> 6 & 0x3f));
-        to[written++] = (uint8_t)(0x80 | (scalar & 0x3f));
-        break;
-      default:
-        to[written++] = (uint8_t)(0xf0 | scalar >> 18);
-        to[written++] = (uint8_t)(0x80 | (scalar >> 12 & 0x3f));
-        to[written++] = (uint8_t)(0x80 | (scalar >> 6 & 0x3f));
-        to[written++] = (uint8_t)(0x80 | (scalar & 0x3f));
-    }
+    written += encode(to + written, found.scalar);
     read += found.length;
   }
   return (engram_text_step){read, written};
@@ -201,6 +217,26 @@ int engram_utf8_valid(const void *memory, size_t length) {
     at += found;
   }
   return 1;
+}
+
+uint64_t engram_name_hash(const void *memory, size_t length) {
+  const uint8_t *from = memory;
+  if (length > 16) return engram_hash_of(memory, length, 0).low;
+  uint64_t first = 0, last = 0;
+  if (length >= 8) {
+    memcpy(&first, from, 8);
+    memcpy(&last, from + length - 8, 8);
+  } else if (length >= 4) {
+    uint32_t a, b;
+    memcpy(&a, from, 4);
+    memcpy(&b, from + length - 4, 4);
+    first = a;
+    last = b;
+  } else if (length) {
+    first = from[0] | (uint64_t)from[length / 2] << 8 | (uint64_t)from[length - 1] << 16;
+  }
+  unsigned __int128 product = (unsigned __int128)(first ^ 0x9e3779b97f4a7c15ull) * (last ^ 0xc2b2ae3d27d4eb4full ^ length);
+  return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
 int engram_compare(const void *a, const void *b, size_t length) { return memcmp(a, b, length); }

@@ -34,6 +34,27 @@ public enum PercentEncoding {
     return written
   }
 
+  /// Whether `text`, decoded, spells `name`: `/%68ealthz` is `/healthz` (RFC 3986, section 6.2.2.2).
+  public static func equal(_ text: UnsafeRawBufferPointer, _ name: StaticString) -> Bool {
+    guard isEncoded(text) else { return ASCII.equal(text, name) }
+    var read = 0
+    var matched = 0
+    while read < text.count, matched < name.utf8CodeUnitCount {
+      var byte = text[read]
+      read += 1
+      if byte == UInt8(ascii: "%") {
+        guard text.count - read >= 2, let high = ASCII.hexadecimal(text[read]),
+          let low = ASCII.hexadecimal(text[read + 1])
+        else { return false }
+        byte = high << 4 | low
+        read += 2
+      }
+      guard byte == name.utf8Start[matched] else { return false }
+      matched += 1
+    }
+    return read == text.count && matched == name.utf8CodeUnitCount
+  }
+
   /// Whether decoding would change `text`: if not, its bytes can be used where they stand. They are ASCII then
   /// if they come from a parsed head.
   public static func isEncoded(_ text: UnsafeRawBufferPointer, plusIsSpace: Bool = false) -> Bool {

@@ -35,7 +35,7 @@ extension LogTime {
   /// Two digits as text, the first in the lower byte.
   @inline(__always)
   private static func two(_ value: UInt32) -> UInt16 {
-    UInt16(truncatingIfNeeded: 0x3030 | value / 10 | value % 10 << 8)
+    UInt16(truncatingIfNeeded: 0x3030 | value / 10 | (value % 10) << 8)
   }
 
   /// The date so many days after 1970-01-01, in the proleptic Gregorian calendar, whose pattern repeats

@@ -8,6 +8,7 @@ private enum Member: Int {
   var bit: UInt32 { 1 << UInt32(rawValue) }
 
   init?(_ name: UnsafeRawBufferPointer) {
+    @inline(__always)
     func named(_ text: StaticString, _ member: Member) -> Member? { name.spells(text) ? member : nil }
     let found: Member?
     switch name.count {
@@ -32,9 +33,23 @@ private enum Member: Int {
 }
 
 extension UnsafeRawBufferPointer {
-  /// Whether these bytes are that text.
+  /// Whether these bytes are that text, of at most 24 bytes: words that overlap, without a call.
   @inline(__always)
-  func spells(_ text: StaticString) -> Bool { JSONText.same(self, text.bytes) }
+  func spells(_ text: StaticString) -> Bool {
+    guard count == text.utf8CodeUnitCount, let base = baseAddress else { return false }
+    let wanted = UnsafeRawPointer(text.utf8Start)
+    func same<T: FixedWidthInteger>(_: T.Type, _ at: Int) -> Bool {
+      base.loadUnaligned(fromByteOffset: at, as: T.self)
+        == wanted.loadUnaligned(fromByteOffset: at, as: T.self)
+    }
+    switch count {
+    case 16...24: return same(UInt64.self, 0) && same(UInt64.self, 8) && same(UInt64.self, count - 8)
+    case 8...15: return same(UInt64.self, 0) && same(UInt64.self, count - 8)
+    case 4...7: return same(UInt32.self, 0) && same(UInt32.self, count - 4)
+    case 2...3: return same(UInt16.self, 0) && same(UInt16.self, count - 2)
+    default: return JSONText.same(self, text.bytes)
+    }
+  }
 }
 
 extension UnitParts {
@@ -101,17 +116,19 @@ extension UnitParts {
 
   private mutating func finishPayload() throws(JSONError) {
     let raw = payload.raw(of: body)
-    let tooLarge = "must be at most \(Limits.payloadBytesMax) bytes"
+    func tooLarge() -> JSONError {
+      refuse("/payload", "must be at most \(Limits.payloadBytesMax) bytes", .payloadTooLarge)
+    }
     variableBytes += raw.count
     if encoding == .utf8, !payload.hasEscapes {
-      guard raw.count <= Limits.payloadBytesMax else { throw refuse("/payload", tooLarge, .payloadTooLarge) }
+      guard raw.count <= Limits.payloadBytesMax else { throw tooLarge() }
       payloadCount = raw.count
       payloadPrint = Fingerprint.of(raw)
       return
     }
     // What base64 stands for is checked before it is decoded, so that it costs nothing to refuse.
     let atLeast = encoding == .utf8 ? Int(payload.decodedCount) : Int(payload.decodedCount) / 4 * 3 - 2
-    guard atLeast <= Limits.payloadBytesMax else { throw refuse("/payload", tooLarge, .payloadTooLarge) }
+    guard atLeast <= Limits.payloadBytesMax else { throw tooLarge() }
     let memory = scratchMemory()
     let scratch = UnsafeMutableRawBufferPointer(rebasing: memory[Scratch.piece...])
     var reader = PayloadReader(raw, hasEscapes: payload.hasEscapes, encoding: encoding)
@@ -126,7 +143,7 @@ extension UnitParts {
       case .malformed: throw refuse("/payload", "must be base64 with padding (RFC 4648, section 4)")
       }
     }
-    guard count <= Limits.payloadBytesMax else { throw refuse("/payload", tooLarge, .payloadTooLarge) }
+    guard count <= Limits.payloadBytesMax else { throw tooLarge() }
     payloadCount = count
     payloadPrint = stream.finish()
   }
@@ -169,17 +186,27 @@ extension UnitParts {
   private mutating func integer(
     _ scanner: inout JSONScanner, _ pointer: StaticString
   ) throws(JSONError) -> UInt64 {
-    guard try scanner.peek() == .number, let value = try scanner.number().integer, value >= 0 else {
+    guard try scanner.peek() == .number, let value = try whole(&scanner), value >= 0 else {
       throw refuse("\(pointer)", "must be an integer from 0 to \(Limits.integerMax)")
     }
     return UInt64(value)
+  }
+
+  /// The number that comes next, if it is an integer of the contract: a larger one is refused by its place.
+  private func whole(_ scanner: inout JSONScanner) throws(JSONError) -> Int64? {
+    do throws(JSONError) {
+      return try scanner.number().integer
+    } catch {
+      guard error.reason == .integerTooLarge else { throw error }
+      return nil
+    }
   }
 
   private mutating func unitType(_ scanner: inout JSONScanner) throws(JSONError) -> WorkUnitType {
     let found: WorkUnitType?
     switch try scanner.peek() {
     case .string: found = knownName(try scanner.string()).flatMap(WorkUnitType.init(name:))
-    case .number: found = try scanner.number().integer.flatMap(WorkUnitType.init(number:))
+    case .number: found = try whole(&scanner).flatMap(WorkUnitType.init(number:))
     default: throw refuse("/type", "must be a name or a number")
     }
     guard let found else { throw refuse("/type", "is not a type of work unit") }
@@ -192,7 +219,7 @@ extension UnitParts {
     let found: RelationshipType?
     switch try scanner.peek() {
     case .string: found = knownName(try scanner.string()).flatMap(RelationshipType.init(name:))
-    case .number: found = try scanner.number().integer.flatMap(RelationshipType.init(number:))
+    case .number: found = try whole(&scanner).flatMap(RelationshipType.init(number:))
     default: throw refuse(pointer(), "must be a name or a number")
     }
     guard let found else { throw refuse(pointer(), "is not a type of relationship") }
@@ -211,14 +238,15 @@ extension UnitParts {
     var more = try scanner.enterObject()
     while more {
       let key = try scanner.key()
-      do throws(JSONError) { try keys.insert(key, of: body, since: mark) } catch {
-        throw duplicate(key, under: pointer())
-      }
       guard pairs.count - first < Limits.metadataPairsMax else {
         throw refuse(pointer(), "must hold at most \(Limits.metadataPairsMax) pairs")
       }
       guard key.decodedCount <= Limits.metadataKeyBytesMax else {
         throw refuse(pointer(), "must have keys of at most \(Limits.metadataKeyBytesMax) bytes")
+      }
+      let keyPrint = Fingerprint.of(decoded(key), seed: 1)
+      do throws(JSONError) { try keys.insert(key, hash: keyPrint.low, of: body, since: mark) } catch {
+        throw duplicate(key, under: pointer())
       }
       guard try scanner.peek() == .string else { throw refuse(pointer() + step(key), "must be a string") }
       let value = try scanner.string()
@@ -227,7 +255,7 @@ extension UnitParts {
       }
       let pair = MetadataPair(key: key, value: value)
       pairs.append(pair)
-      sum = sum &+ print(pair)
+      sum = sum &+ Self.print(keyPrint, value: decoded(value))
       variableBytes += Int(key.count) + Int(value.count) + 6  // quotes, colon, comma
       more = try scanner.nextMember()
     }
@@ -246,10 +274,8 @@ extension UnitParts {
         throw refuse("/relationships", "must hold at most \(Limits.relationshipsMax) relationships")
       }
       let (found, print) = try relationship(&scanner)
-      stream.add(found.target.high)
-      stream.add(found.target.low)
-      stream.add(UInt64(found.type.rawValue) | UInt64(found.metadata.count) << 8)
-      stream.add(print)
+      let counts = UInt64(found.type.rawValue) | UInt64(found.metadata.count) << 8
+      stream.add([found.target.high, found.target.low, counts, print.high, print.low])
       relationships.append(found)
       variableBytes += UnitEncoder.relationshipBytesMax
       more = try scanner.nextElement()

@@ -39,7 +39,8 @@ public struct DraftRelationship: Hashable, Sendable {
 /// @unchecked Sendable: a draft has one owner at a time. The connection's loop fills it and hands it over to
 /// the home loop with the command, and gets it back with the answer; it is never shared.
 public final class UnitDraft: @unchecked Sendable {
-  var parts = UnitParts()
+  /// Unchecked: one owner at a time, as above, so that no access can overlap another.
+  @exclusivity(unchecked) var parts = UnitParts()
 
   public init() {}
 
@@ -235,13 +236,10 @@ struct UnitParts: ~Copyable {
 
   // MARK: Content hash
 
-  /// Adds a pair, decoded, to what stands for a set of pairs.
-  mutating func print(_ pair: MetadataPair) -> Fingerprint {
-    var stream = FingerprintStream(seed: 1)
-    stream.add(UInt64(pair.key.decodedCount))
-    stream.add(decoded(pair.key))
-    stream.add(decoded(pair.value))
-    return stream.finish()
+  /// What stands for a pair in the sum that stands for a set of pairs. `key`: the key's, with seed 1.
+  static func print(_ key: Fingerprint, value: UnsafeRawBufferPointer) -> Fingerprint {
+    let value = Fingerprint.of(value, seed: key.low)
+    return Fingerprint(high: value.high ^ key.high, low: value.low)
   }
 
   /// Words in the order of the definition: it stands on disk in every unit's record.
@@ -249,13 +247,12 @@ struct UnitParts: ~Copyable {
     let context = Fingerprint.of(bytes(context))
     let agent = Fingerprint.of(bytes(agent))
     let counts = UInt64(type.rawValue) | UInt64(metadata.count) << 8 | UInt64(relationships.count) << 32
-    var words: [12 of UInt64] = [
-      context.high, context.low, agent.high, agent.low, payloadPrint.high, payloadPrint.low,
-      metadataPrint.high, metadataPrint.low, relationshipsPrint.high, relationshipsPrint.low, counts,
-      UInt64(payloadCount),
-    ]
-    for n in words.indices { words[n] = words[n].littleEndian }
-    let print = withUnsafeBytes(of: words) { Fingerprint.of($0, seed: 2) }
+    let print = Fingerprint.of(
+      [
+        context.high, context.low, agent.high, agent.low, payloadPrint.high, payloadPrint.low,
+        metadataPrint.high, metadataPrint.low, relationshipsPrint.high, relationshipsPrint.low, counts,
+        UInt64(payloadCount),
+      ], seed: 2)
     return ContentHash(high: print.high, low: print.low)
   }
 }

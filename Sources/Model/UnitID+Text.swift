@@ -8,32 +8,34 @@ extension UnitID {
   /// of RFC 9562 (sections 4.1 and 4.2).
   public init?(_ text: UnsafeRawBufferPointer) {
     guard text.count == Self.textBytes else { return nil }
-    var words: (UInt64, UInt64) = (0, 0)
-    var digits = 0
-    for (n, byte) in text.enumerated() {
-      if n == 8 || n == 13 || n == 18 || n == 23 {
-        guard byte == UInt8(ascii: "-") else { return nil }
-        continue
-      }
-      guard let digit = Self.value(byte) else { return nil }
-      if digits < 16 { words.0 = words.0 << 4 | digit } else { words.1 = words.1 << 4 | digit }
-      digits += 1
+    let hyphen = UInt8(ascii: "-")
+    guard text[8] == hyphen, text[13] == hyphen, text[18] == hyphen, text[23] == hyphen else { return nil }
+    func word(_ at: Int) -> UInt64 {
+      UInt64(littleEndian: text.loadUnaligned(fromByteOffset: at, as: UInt64.self))
     }
-    self.init(high: words.0, low: words.1)
+    func half(_ at: Int) -> UInt64 {
+      UInt64(UInt32(littleEndian: text.loadUnaligned(fromByteOffset: at, as: UInt32.self)))
+    }
+    guard let a = Self.value(word(0)), let b = Self.value(half(9) | half(14) << 32),
+      let c = Self.value(half(19) | half(24) << 32), let d = Self.value(word(28))
+    else { return nil }
+    self.init(high: a << 32 | b, low: c << 32 | d)
     guard isVersion7 else { return nil }
   }
 
   /// Whether version and variant are those of a UUIDv7.
   public var isVersion7: Bool { high >> 12 & 0xF == 7 && low >> 62 == 0b10 }
 
+  /// The value of eight hexadecimal digits of either case, the first in the lowest byte.
   @inline(__always)
-  private static func value(_ byte: UInt8) -> UInt64? {
-    switch byte {
-    case UInt8(ascii: "0")...UInt8(ascii: "9"): UInt64(byte - UInt8(ascii: "0"))
-    case UInt8(ascii: "a")...UInt8(ascii: "f"): UInt64(byte - UInt8(ascii: "a") + 10)
-    case UInt8(ascii: "A")...UInt8(ascii: "F"): UInt64(byte - UInt8(ascii: "A") + 10)
-    default: nil
-    }
+  private static func value(_ text: UInt64) -> UInt64? {
+    let letters = text >> 6 & 0x0101_0101_0101_0101
+    var value = ((text & 0x0F0F_0F0F_0F0F_0F0F) &+ letters &* 9).byteSwapped
+    value = (value | value >> 4) & 0x00FF_00FF_00FF_00FF
+    value = (value | value >> 8) & 0x0000_FFFF_0000_FFFF
+    value = (value | value >> 16) & 0xFFFF_FFFF
+    // Any other character doesn't come back from what was made of it.
+    return hexadecimal(value, 8) == text | letters << 5 ? value : nil
   }
 
   /// Writes 36 bytes of text in lower case, whatever the version.

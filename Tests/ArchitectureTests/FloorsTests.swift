@@ -15,8 +15,10 @@ private let floors: [[String]] = [
 
 /// Neighbours on one floor that may be imported all the same. Nothing else may.
 private let exceptions: [String: Set<String>] = [
-  "Bytes": ["CBytes"],  // a C target has no floor of its own: it is how Swift calls the processor or a library
-  "Model": ["Bytes"],  // nouns are read from and written to bytes
+  // A C target has no floor of its own: it is how Swift calls the processor or a library.
+  "Bytes": ["CBytes"],
+  // Nouns are read from and written to bytes.
+  "Model": ["Bytes"],
 ]
 
 /// Modules from outside the house, and who may use them.
@@ -103,7 +105,8 @@ private func objection(to module: String, importedBy target: String) -> String? 
   @Test(arguments: [
     ("import Bytes", "Bytes"), ("public import Model", "Model"), ("internal import Glibc", "Glibc"),
     ("@preconcurrency import Logging", "Logging"), ("@_spi(X) public import HTTP", "HTTP"),
-    ("@_exported import Bytes", "Bytes"), ("import struct Model.Unit", "Model"), ("  import WAL // why", "WAL"),
+    ("@_exported import Bytes", "Bytes"), ("import struct Model.Unit", "Model"),
+    ("  import WAL // why", "WAL"),
     ("import Foundation.NSString", "Foundation"), ("import Glibc;", "Glibc"),
   ])
   func reads(line: String, module: String) {

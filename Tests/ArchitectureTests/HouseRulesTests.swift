@@ -38,7 +38,8 @@ private func isTooLong(_ file: SourceFile, max: Int) -> Bool {
     for ending in [".swift", ".c", ".h"] {
       for folder in ["Sources", "CIOUring"] {
         for file in SourceTree.files(in: folder, ending: ending) where isTooLong(file, max: sourceLinesMax) {
-          Issue.record("\(file.path) has \(file.lines.count) lines: split it, or say in its header why it is longer")
+          Issue.record(
+            "\(file.path) has \(file.lines.count) lines: split it, or say in its header why it is longer")
         }
       }
     }
@@ -48,7 +49,8 @@ private func isTooLong(_ file: SourceFile, max: Int) -> Bool {
     let files = SourceTree.files(in: "Tests")
     #expect(files.contains { $0.path.hasSuffix("HouseRulesTests.swift") }, "this very file was not found")
     for file in files where isTooLong(file, max: testLinesMax) {
-      Issue.record("\(file.path) has \(file.lines.count) lines: split it, or say in its header why it is longer")
+      Issue.record(
+        "\(file.path) has \(file.lines.count) lines: split it, or say in its header why it is longer")
     }
   }
 
@@ -60,12 +62,16 @@ private func isTooLong(_ file: SourceFile, max: Int) -> Bool {
     }
   }
 
-  @Test(arguments: ["let x = try! read()", "(a as! B)", "// TODO: later", "/* FIXME */", "x();try! y() // fine"])
+  @Test(arguments: [
+    "let x = try! read()", "(a as! B)", "// TODO: later", "/* FIXME */", "x();try! y() // fine",
+  ])
   func finds(line: String) {
     #expect(!offences(in: line).isEmpty)
   }
 
-  @Test(arguments: ["let x = try read()", "a as? B", "// No `try!` here", "it was!", "let hasTODOs = 1 // methodTODO"])
+  @Test(arguments: [
+    "let x = try read()", "a as? B", "// No `try!` here", "it was!", "let hasTODOs = 1 // methodTODO",
+  ])
   func leaves(line: String) {
     #expect(offences(in: line).isEmpty)
   }

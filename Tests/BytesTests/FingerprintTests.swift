@@ -43,7 +43,8 @@ import Testing
           (0..<8).reduce(UInt64(0)) { $0 | UInt64(padded[start + word * 8 + $1]) << UInt64($1 * 8) }
         }
         for (lane, pair) in [(0, 1), (2, 3), (3, 0), (1, 2)].enumerated() {
-          lanes[lane] = rotate(lanes[lane], 29) &+ fold(words[pair.0] ^ keys[lane], words[pair.1] ^ lanes[lane])
+          lanes[lane] =
+            rotate(lanes[lane], 29) &+ fold(words[pair.0] ^ keys[lane], words[pair.1] ^ lanes[lane])
         }
       }
       let total = UInt64(bytes.count)
@@ -51,7 +52,8 @@ import Testing
       let b = fold(lanes[2] ^ keys[6], lanes[3] ^ keys[7] ^ total)
       let c = fold(lanes[0] &+ lanes[2], lanes[1] ^ keys[0] ^ rotate(lanes[3], 32))
       return Fingerprint(
-        high: fold(a ^ keys[1], b ^ c ^ keys[2]), low: fold(b ^ keys[3], rotate(a, 32) ^ (c &+ total) ^ keys[0]) ^ c)
+        high: fold(a ^ keys[1], b ^ c ^ keys[2]),
+        low: fold(b ^ keys[3], rotate(a, 32) ^ (c &+ total) ^ keys[0]) ^ c)
     }
     var random = SplitMix(seed: 2)
     for length in [0, 1, 8, 31, 32, 33, 64, 100, 1000] {

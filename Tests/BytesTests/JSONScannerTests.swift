@@ -77,11 +77,12 @@ func fault(_ text: String) -> JSONError? { fault(Array(text.utf8)) }
     #expect(fault(nested(100_000, "[", "", ""))?.reason == .tooDeep)
   }
 
-  @Test(arguments: [
-    ("0", 0), ("-0", 0), ("7", 7), ("9007199254740991", 9_007_199_254_740_991),
-    ("-9007199254740991", -9_007_199_254_740_991), ("1.0", nil), ("1e3", nil), ("-1E-2", nil),
-    ("1e999", nil), ("9007199254740993.0", nil),
-  ] as [(String, Int64?)])
+  @Test(
+    arguments: [
+      ("0", 0), ("-0", 0), ("7", 7), ("9007199254740991", 9_007_199_254_740_991),
+      ("-9007199254740991", -9_007_199_254_740_991), ("1.0", nil), ("1e3", nil), ("-1E-2", nil),
+      ("1e999", nil), ("9007199254740993.0", nil),
+    ] as [(String, Int64?)])
   func readsIntegers(_ text: String, _ value: Int64?) throws {
     let number = try Array(text.utf8).withUnsafeBytes { bytes in
       var scanner = JSONScanner(bytes)

@@ -182,10 +182,8 @@ class Server:
 
 
 def log_files(directory):
-    """The files of the write-ahead log: everything below a folder of that name."""
-    return sorted(
-        path for path in pathlib.Path(directory).rglob("*")
-        if path.is_file() and any(part in ("wal", "log") for part in path.relative_to(directory).parts[:-1]))
+    """The segments of the write-ahead log (`Sources/WAL/WAL.md`, Files)."""
+    return sorted(path for path in pathlib.Path(directory, "wal").rglob("*") if path.is_file())
 
 
 class Answer:

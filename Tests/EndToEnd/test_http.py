@@ -54,7 +54,7 @@ MALFORMED = {
     "HTTP/1": (get(line="GET /healthz HTTP/1"), VERSION),
     "http/1.1": (get(line="GET /healthz http/1.1"), VERSION),
     "HTTP/1.x": (get(line="GET /healthz HTTP/1.x"), VERSION),
-    "the HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", VERSION),
+    "the HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", (400, 501, 505)),
     # line ends (section 2.2)
     "a bare CR in the line": (get(line="GET /heal\rthz HTTP/1.1"), BAD),
     "a bare CR in a value": (get("X: a\rb"), BAD),
@@ -74,6 +74,7 @@ MALFORMED = {
     "a delete character in a value": (get("X: a\x7fb"), BAD),
     # Host (section 3.2)
     "no Host": (get(host=None), BAD),
+    "an empty Host": (get(host="Host:"), BAD),
     "two Hosts": (get("Host: f"), BAD),
     "two Hosts alike": (get("Host: e"), BAD),
     "a broken Host": (get(host="Host: a b"), BAD),
@@ -141,14 +142,12 @@ REFUSED = {
 UNUSUAL = {
     "an empty line first": b"\r\n" + OK_GET,
     "the absolute form": b"GET http://engram/healthz HTTP/1.1\r\nHost: engram\r\n\r\n",
-    "an empty Host": b"GET /healthz HTTP/1.1\r\nHost:\r\n\r\n",
     "no space after the colon": b"GET /healthz HTTP/1.1\r\nHost:e\r\nX:y\r\n\r\n",
     "spaces around a value": b"GET /healthz HTTP/1.1\r\nHost: \t e \t \r\n\r\n",
     "an empty value": b"GET /healthz HTTP/1.1\r\nHost: e\r\nX:\r\n\r\n",
     "odd capitals": b"GET /healthz HTTP/1.1\r\nhOST: e\r\ncOnNeCtIoN: Keep-Alive\r\n\r\n",
     "every token character": b"GET /healthz HTTP/1.1\r\nHost: e\r\n!#$%&'*+-.^_`|~09azAZ: x\r\n\r\n",
     "raw bytes in a value": b"GET /healthz HTTP/1.1\r\nHost: e\r\nX: caf\xc3\xa9 \xff\r\n\r\n",
-    "an escaped path": b"GET /%68ealthz HTTP/1.1\r\nHost: e\r\n\r\n",
     "99 fields and a Host": get(*(f"X{n}: a" for n in range(99))),
     "a head just below the limit": get(*(f"X{n}: {'a' * 140}" for n in range(95))),
     "a length of zero": b"GET /healthz HTTP/1.1\r\nHost: e\r\nContent-Length: 0\r\n\r\n",
@@ -313,7 +312,7 @@ class Pipelining(Spoken):
         with self.server.raw(5) as wire:
             wire.send(http_request("POST", "/workunit", self.body("good")) + b"BAD\r\n\r\n")
             self.assertEqual(wire.answer().status, 201)
-            self.assertEqual(wire.answer().status, 400)
+            self.assertIn(wire.answer().status, (400, 501))
             self.assertTrue(wire.ended(5))
 
 
@@ -449,7 +448,7 @@ class Routing(Spoken):
             ("GET", "/workunit", {"POST"}), ("DELETE", "/workunit", {"POST"}), ("PUT", "/workunit", {"POST"}),
             ("POST", "/workunits/c", {"GET", "HEAD"}), ("DELETE", "/workunits/c", {"GET", "HEAD"}),
             ("PATCH", "/healthz", {"GET", "HEAD"}), ("POST", "/contexts/c/workunits", {"GET", "HEAD"}),
-            ("PUT", "/workunit/01890a5d-ac96-774b-bcce-b302099a8057", {"GET", "HEAD"}), ("BREW", "/livez", {"GET", "HEAD"}),
+            ("PUT", "/workunit/01890a5d-ac96-774b-bcce-b302099a8057", {"GET", "HEAD"}),
             ("POST", "/stream/sse", {"GET"})]:
             with self.subTest(f"{method} {path}"):
                 answer = self.client.request(method, path)
@@ -458,8 +457,10 @@ class Routing(Spoken):
                 self.assertLessEqual(allowed, named)
                 self.assertNotIn(method, named)
 
-    def test_methods_are_case_sensitive(self):
-        self.assertIn(self.client.request("get", "/healthz").status, (405, 501))
+    def test_methods_that_nobody_knows(self):
+        for method in ("get", "BREW", "Post"):
+            with self.subTest(method), self.server.client() as client:
+                self.assertIn(client.request(method, "/healthz").status, (405, 501))
 
     def test_unknown_paths(self):
         for path in ("/", "/nowhere", "/healthz/", "/v1", "/v2/healthz",

@@ -65,8 +65,7 @@ NOT_UTF8 = {
 
 # Member, value, and the pointer that the answer must name.
 WRONG = [
-    ({"type": []}, "/type"), ({"type": {}}, "/type"), ({"type": ""}, "/type"),
-    ({"type": 10**30}, "/type"), ({"type": 1e300}, "/type"),
+    ({"type": []}, "/type"), ({"type": {}}, "/type"), ({"type": ""}, "/type"), ({"type": 1e300}, "/type"),
     ({"context_id": 5}, "/context_id"), ({"context_id": None}, "/context_id"), ({"context_id": ["a"]}, "/context_id"),
     ({"agent_id": 5}, "/agent_id"), ({"agent_id": {}}, "/agent_id"),
     ({"payload": 5}, "/payload"), ({"payload": {"a": 1}}, "/payload"), ({"payload": ["a"]}, "/payload"),
@@ -149,9 +148,15 @@ class Bodies(unittest.TestCase):
         self.refused(frame + ', "timestamp": ' + "[" * 40 + "]" * 40 + "}")
 
     def test_huge_numbers(self):
-        for number in ("9" * 10_000, "-" + "9" * 400, "1e999999", "1E-999999", "0." + "0" * 5000 + "1"):
-            with self.subTest(number[:12]):
-                self.refused('{"context_id":"%s","agent_id":"a","payload":"","type":%s}' % (self.context, number), "/type")
+        """An integer beyond 2^53 is no JSON here, wherever it stands; other numbers are just no type."""
+        frame = '{"context_id":"%s","agent_id":"a","payload":"","type":%%s}' % self.context
+        for number in ("9" * 10_000, "-" + "9" * 400, "9007199254740993"):
+            with self.subTest(number[:16]):
+                self.refused(frame % number)
+                self.refused(frame % f'1,"timestamp":{number}')
+        for number in ("1e999999", "1E-999999", "0." + "0" * 5000 + "1"):
+            with self.subTest(number[:16]):
+                self.refused(frame % number, "/type")
 
     def test_huge_keys_and_many_members(self):
         frame = json.dumps(unit(self.context, "x"))[:-1]

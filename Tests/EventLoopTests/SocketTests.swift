@@ -1,4 +1,5 @@
 import Bytes
+import CEventLoopTesting
 import EventLoop
 import Glibc
 import Synchronization
@@ -61,21 +62,22 @@ extension WithRing {
     }
 
     @Test func `a slab is held until its bytes were sent`() throws {
+      final class Held: @unchecked Sendable { weak var slab: Slab? }
       try EventLoop.with { loop in
         let server = try Server(loop)
-        let pool = SlabPool(slabBytes: 1 << 20, keptMax: 1)
-        let released = Shared<UInt>(0)
+        let held = Held()
+        let count = 8 << 20
         server.onAccept = { _, socket in
-          let slab = pool.take()
-          released.set(UInt(bitPattern: slab.base))
-          UnsafeMutableRawBufferPointer(start: slab.base, count: 1 << 20).initializeMemory(
-            as: UInt8.self, repeating: 7)
-          socket.output.write(shared: slab, UnsafeRawBufferPointer(start: slab.base, count: 1 << 20))
+          let slab = Slab(capacity: count)
+          memset(slab.base, 7, count)
+          held.slab = slab
+          socket.output.write(shared: slab, UnsafeRawBufferPointer(start: slab.base, count: count))
         }
-        let client = try #require(Client(port: server.start().port))
-        #expect(same(client.receive(1 << 20), Array(repeating: 7, count: 1 << 20)))
-        // Back in the pool, the next slab has its address.
-        #expect(eventually { UInt(bitPattern: pool.take().base) == released.value })
+        let client = try #require(Client(port: server.start().port, receiveBuffer: 65_536))
+        #expect(eventually { server.accepted.load(ordering: .relaxed) == 1 })
+        #expect(loop.sync { held.slab != nil } == true)
+        #expect(same(client.receive(count), Array(repeating: 7, count: count)))
+        #expect(eventually { loop.sync { held.slab == nil } == true })
       }
     }
 
@@ -232,6 +234,21 @@ extension WithRing {
         let sender = TestThread { client.send(bytes) }
         #expect(same(client.receive(bytes.count), bytes))
         sender.join()
+      }
+    }
+
+    @Test func `an idle connection costs little more than its object`() throws {
+      try EventLoop.with { loop in
+        let server = try Server(loop).start()
+        let client = try #require(Client(port: server.port))
+        client.send([1])
+        #expect(client.receive(1) == [1])
+        let bytes = loop.sync {
+          testing_allocated_bytes(Unmanaged.passUnretained(server.sockets[0]).toOpaque())
+        }
+        #expect(try #require(bytes) <= 256)
+        // Its output queue and chunk went back to the pool.
+        #expect(loop.sync { server.sockets[0].queuedBytes } == 0)
       }
     }
 

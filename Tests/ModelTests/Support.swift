@@ -68,7 +68,8 @@ func base64(_ bytes: [UInt8]) -> String {
   for start in stride(from: 0, to: bytes.count, by: 3) {
     let group = (0..<3).reduce(0) { $0 << 8 | (start + $1 < bytes.count ? Int(bytes[start + $1]) : 0) }
     for n in 0..<4 {
-      text.append(start + n - 1 < bytes.count || n < 2 ? alphabet[group >> (18 - 6 * n) & 63] : UInt8(ascii: "="))
+      text.append(
+        start + n - 1 < bytes.count || n < 2 ? alphabet[group >> (18 - 6 * n) & 63] : UInt8(ascii: "="))
     }
   }
   return String(decoding: text, as: UTF8.self)
@@ -86,4 +87,12 @@ struct SplitMix: RandomNumberGenerator {
     return word ^ word >> 31
   }
   mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(max(bound, 1))) }
+}
+
+extension Body {
+  /// Keeps the memory for as long as `use` runs.
+  func withBytes<Result>(_ use: (UnsafeRawBufferPointer) -> Result) -> Result {
+    defer { withExtendedLifetime(self) {} }
+    return use(bytes)
+  }
 }

@@ -33,10 +33,11 @@ import Testing
   @Test func survivesMutation() {
     var random = SplitMix(seed: 0xBEEF)
     let words = [
-      "\"", "\\", "{", "}", "[", "]", ":", ",", "null", "1e9", "-", #"\u0000"#, #"\ud83d"#, "\"meta\":", "é", "=",
+      "\"", "\\", "{", "}", "[", "]", ":", ",", "null", "1e9", "-", #"\u0000"#, #"\ud83d"#, "\"meta\":", "é",
+      "=",
       "\"type\":", "\"payload_encoding\":\"base64\"", "9007199254740993", "{}", "[]",
     ].map { Array($0.utf8) }
-    for _ in 0..<30_000 {
+    for _ in 0..<10_000 {
       var body = Self.seeds[random.below(Self.seeds.count)]
       for _ in 0...random.below(5) {
         let at = random.below(body.count + 1)
@@ -59,7 +60,9 @@ import Testing
     let parsed = Parsed(body)
     guard parsed.problem == nil else { return }
     let agent = Body("caller")
-    if parsed.draft.agentID == nil { #expect(parsed.draft.resolveAgent(agent.bytes, isAuthenticated: false) == nil) }
+    if parsed.draft.agentID == nil {
+      #expect(parsed.draft.resolveAgent(agent.bytes, isAuthenticated: false) == nil)
+    }
     let record = parsed.record()
     record.withUnsafeBytes { bytes in
       guard let view = EventView(bytes), view.isIntact else {

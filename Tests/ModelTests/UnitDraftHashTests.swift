@@ -13,7 +13,9 @@ import Testing
   private static let relationship = #"{"target_id":"\#(target)","type":"CAUSES","metadata":{"k":"v"}}"#
 
   @Test(arguments: [
-    (unit(), "{ \"payload\" : \"hello\",\n\"type\" : 1, \"agent_id\" : \"\\u0061\", \"context_id\" : \"c\" }"),
+    (
+      unit(), "{ \"payload\" : \"hello\",\n\"type\" : 1, \"agent_id\" : \"\\u0061\", \"context_id\" : \"c\" }"
+    ),
     (unit(payload: #""hello""#), unit(payload: #""\u0068ello""#)),
     (unit(payload: #""a/b\n""#), unit(payload: #""a\/b\u000a""#)),
     (unit(payload: #""hello""#), unit(payload: #""aGVsbG8=""#, #""payload_encoding":"base64""#)),
@@ -27,7 +29,8 @@ import Testing
     (unit(#""relationships":[]"#), unit()),
     (
       unit(#""relationships":[\#(relationship)]"#),
-      unit(#""relationships":[{"meta":{"k":"v"},"type":2,"target_id":"01900000-0000-7ABC-8000-000000000002"}]"#)
+      unit(
+        #""relationships":[{"meta":{"k":"v"},"type":2,"target_id":"01900000-0000-7ABC-8000-000000000002"}]"#)
     ),
     (unit(#""expected_sequence":3,"fence":{"resource_path":"a","token":1}"#), unit()),
     (unit(#""id":"\#(target)","ts":5"#), unit()),
@@ -38,7 +41,8 @@ import Testing
 
   @Test func everythingElseIs() {
     let bodies = [
-      unit(), unit(context: #""d""#), unit(type: "2"), unit(payload: #""hellp""#), unit(payload: #""hello ""#),
+      unit(), unit(context: #""d""#), unit(type: "2"), unit(payload: #""hellp""#),
+      unit(payload: #""hello ""#),
       unit(payload: #""hello\u0000""#), unit(payload: #""""#),
       unit().replacing(#""agent_id":"a""#, with: #""agent_id":"b""#),
       // What stands in one field doesn't count as standing in another.

@@ -37,7 +37,8 @@ import Testing
     let parsed = Parsed(#"{"context_id":"c","type":1,"payload":""}"#)
     #expect(parsed.problem == nil)
     #expect(parsed.draft.id == nil && parsed.draft.agentID == nil && parsed.draft.fence == nil)
-    #expect(parsed.draft.expectedSequence == nil && parsed.draft.metadata.isEmpty && parsed.draft.payloadCount == 0)
+    #expect(
+      parsed.draft.expectedSequence == nil && parsed.draft.metadata.isEmpty && parsed.draft.payloadCount == 0)
   }
 
   @Test(arguments: [
@@ -46,23 +47,27 @@ import Testing
     (unit(#""surprise":1"#), "/surprise"), (unit(#""a/b~c":1"#), "/a~1b~0c"), (unit(#""\u0078":1"#), "/x"),
     (unit(#""a_member_name_longer_than_any_of_ours":1"#), "/a_member_name_longer_than_any_of_ours"),
     (unit(#""meta":{},"metadata":{}"#), "/meta"), (unit(#""metadata":{},"meta":{}"#), "/meta"),
-    (unit(#""payload":"again""#), "/payload"), (unit(#""typ\u0065":1"#), "/type"), (unit(#""ts":1,"ts":1"#), "/ts"),
+    (unit(#""payload":"again""#), "/payload"), (unit(#""typ\u0065":1"#), "/type"),
+    (unit(#""ts":1,"ts":1"#), "/ts"),
     (unit(#""id":1"#), "/id"), (unit(#""id":"""#), "/id"), (unit(#""id":null"#), "/id"),
     (unit(#""id":"01900000-0000-4abc-8000-000000000002""#), "/id"),
     (unit(#""id":"01900000-0000-7abc-c000-000000000002""#), "/id"),
     (unit(#""id":"0190000000007abc8000000000000002""#), "/id"),
-    (unit(context: "1"), "/context_id"), (unit(context: "null"), "/context_id"), (unit(context: #""""#), "/context_id"),
+    (unit(context: "1"), "/context_id"), (unit(context: "null"), "/context_id"),
+    (unit(context: #""""#), "/context_id"),
     (unit(context: #""a\u0000""#), "/context_id"), (unit(context: #""a\n""#), "/context_id"),
     (unit(context: "\"a\u{7F}\""), "/context_id"), (unit(context: "\"a\u{85}\""), "/context_id"),
     (unit(context: #""\u009f""#), "/context_id"),
     (unit(context: "\"" + String(repeating: "x", count: 257) + "\""), "/context_id"),
     (unit(context: "\"" + String(repeating: "é", count: 129) + "\""), "/context_id"),
-    (unit(type: "0"), "/type"), (unit(type: "9"), "/type"), (unit(type: "-1"), "/type"), (unit(type: "1.0"), "/type"),
+    (unit(type: "0"), "/type"), (unit(type: "9"), "/type"), (unit(type: "-1"), "/type"),
+    (unit(type: "1.0"), "/type"),
     (unit(type: "256"), "/type"), (unit(type: "257"), "/type"), (unit(type: #""message""#), "/type"),
     (unit(type: #""MESSAG""#), "/type"), (unit(type: #""1""#), "/type"), (unit(type: "true"), "/type"),
     (unit(type: "null"), "/type"), (unit(type: "[]"), "/type"), (unit(type: #""""#), "/type"),
     (unit(payload: "1"), "/payload"), (unit(payload: "null"), "/payload"), (unit(payload: "{}"), "/payload"),
-    (unit(#""payload_encoding":"hex""#), "/payload_encoding"), (unit(#""payload_encoding":1"#), "/payload_encoding"),
+    (unit(#""payload_encoding":"hex""#), "/payload_encoding"),
+    (unit(#""payload_encoding":1"#), "/payload_encoding"),
     (unit(#""payload_encoding":"BASE64""#), "/payload_encoding"),
     (unit(payload: #""hello""#, #""payload_encoding":"base64""#), "/payload"),
     (unit(payload: #""Zh==""#, #""payload_encoding":"base64""#), "/payload"),
@@ -72,10 +77,12 @@ import Testing
     (unit(payload: #""Zg==\u0041\u0041\u0041\u0041""#, #""payload_encoding":"base64""#), "/payload"),
     (unit(#""metadata":[]"#), "/metadata"), (unit(#""metadata":null"#), "/metadata"),
     (unit(#""metadata":{"k":1}"#), "/metadata/k"), (unit(#""metadata":{"k":null}"#), "/metadata/k"),
-    (unit(#""metadata":{"k":"1","k":"2"}"#), "/metadata/k"), (unit(#""meta":{"k":"1","\u006b":"2"}"#), "/meta/k"),
+    (unit(#""metadata":{"k":"1","k":"2"}"#), "/metadata/k"),
+    (unit(#""meta":{"k":"1","\u006b":"2"}"#), "/meta/k"),
     (unit(#""meta":{"a/b":{}}"#), "/meta/a~1b"),
     (unit(#""relationships":{}"#), "/relationships"), (unit(#""relationships":null"#), "/relationships"),
-    (unit(#""relationships":[1]"#), "/relationships/0"), (unit(#""relationships":[{}]"#), "/relationships/0/target_id"),
+    (unit(#""relationships":[1]"#), "/relationships/0"),
+    (unit(#""relationships":[{}]"#), "/relationships/0/target_id"),
     (unit(#""relationships":[{"type":1}]"#), "/relationships/0/target_id"),
     (unit(#""relationships":[{"target_id":"\#(target)"}]"#), "/relationships/0/type"),
     (unit(#""relationships":[{"target_id":"x","type":1}]"#), "/relationships/0/target_id"),
@@ -83,19 +90,26 @@ import Testing
     (unit(#""relationships":[{"target_id":"\#(target)","type":"NEXT"}]"#), "/relationships/0/type"),
     (unit(#""relationships":[{"target_id":"\#(target)","type":1,"x":1}]"#), "/relationships/0/x"),
     (unit(#""relationships":[{"target_id":"\#(target)","type":1,"type":1}]"#), "/relationships/0/type"),
-    (unit(#""relationships":[{"target_id":"\#(target)","type":1,"meta":{},"metadata":{}}]"#), "/relationships/0/meta"),
     (
-      unit(#""relationships":[{"target_id":"\#(target)","type":1},{"target_id":"\#(target)","type":1,"meta":{"k":2}}]"#),
+      unit(#""relationships":[{"target_id":"\#(target)","type":1,"meta":{},"metadata":{}}]"#),
+      "/relationships/0/meta"
+    ),
+    (
+      unit(
+        #""relationships":[{"target_id":"\#(target)","type":1},{"target_id":"\#(target)","type":1,"meta":{"k":2}}]"#
+      ),
       "/relationships/1/meta/k"
     ),
     (unit(#""fence":1"#), "/fence"), (unit(#""fence":{}"#), "/fence/resource_path"),
-    (unit(#""fence":{"resource_path":"a"}"#), "/fence/token"), (unit(#""fence":{"token":1}"#), "/fence/resource_path"),
+    (unit(#""fence":{"resource_path":"a"}"#), "/fence/token"),
+    (unit(#""fence":{"token":1}"#), "/fence/resource_path"),
     (unit(#""fence":{"resource_path":"a","token":-1}"#), "/fence/token"),
     (unit(#""fence":{"resource_path":"a","token":1.5}"#), "/fence/token"),
     (unit(#""fence":{"resource_path":"a","token":"1"}"#), "/fence/token"),
     (unit(#""fence":{"resource_path":"a/../b","token":1}"#), "/fence/resource_path"),
     (unit(#""fence":{"resource_path":"a","token":1,"lock_id":"x"}"#), "/fence/lock_id"),
-    (unit(#""expected_sequence":-1"#), "/expected_sequence"), (unit(#""expected_sequence":"1""#), "/expected_sequence"),
+    (unit(#""expected_sequence":-1"#), "/expected_sequence"),
+    (unit(#""expected_sequence":"1""#), "/expected_sequence"),
     (unit(#""expected_sequence":1e3"#), "/expected_sequence"),
   ])
   func namesTheMemberAtFault(_ body: String, _ pointer: String) {
@@ -135,7 +149,8 @@ import Testing
     #expect(Parsed(unit(context: "\"" + String(repeating: "é", count: 128) + "\"")).problem == nil)
     let escaped = Parsed(unit(context: "\"" + String(repeating: #"\u00e9"#, count: 128) + "\""))
     #expect(escaped.problem == nil && escaped.draft.contextID.count == 256)
-    #expect(Parsed(unit(context: "\"" + String(repeating: #"\u00e9"#, count: 129) + "\"")).pointer == "/context_id")
+    #expect(
+      Parsed(unit(context: "\"" + String(repeating: #"\u00e9"#, count: 129) + "\"")).pointer == "/context_id")
     #expect(Parsed(unit(context: #""a b/c\\\"😀""#)).problem == nil)
   }
 

@@ -43,6 +43,9 @@ int engram_has_control(const void *from, size_t length);
 /// 1 if `from` is valid UTF-8 (RFC 3629).
 int engram_utf8_valid(const void *from, size_t length);
 
+/// A hash that tells names of members apart cheaply, for as long as the process lives. Equal hashes prove nothing.
+uint64_t engram_name_hash(const void *from, size_t length);
+
 /// As memcmp.
 int engram_compare(const void *a, const void *b, size_t length);
 

@@ -24,7 +24,8 @@ public protocol DiskCompletion: AnyObject {
   func diskWriteCompleted(tag: UInt64, result: Int32)
 }
 
-/// The door to one directory of files. The log's only way to the disk, and where a faulty or simulated one stands in.
+/// The door to one directory of files. The log's only way to the disk, and where a faulty or simulated one
+/// stands in.
 public protocol Disk: AnyObject {
   // MARK: Blocking, cold: start-up, tools, and the thread that prepares segments.
 
@@ -32,8 +33,8 @@ public protocol Disk: AnyObject {
   func list() throws(DiskError) -> [String]
   /// Opens an existing file; past the page cache (O_DIRECT) when writable and supported.
   func open(_ name: String, writable: Bool) throws(DiskError) -> DiskFile
-  /// Makes a new file of `bytes` zeros, written (not only allocated) in paced pieces of 1 MiB; file and directory are
-  /// synced. An existing file is an error (EEXIST).
+  /// Makes a new file of `bytes` zeros, written (not only allocated) in paced pieces of 1 MiB; file and
+  /// directory are synced. An existing file is an error (EEXIST).
   func create(_ name: String, bytes: UInt64) throws(DiskError)
   func size(_ file: DiskFile) throws(DiskError) -> UInt64
   /// Reads until `into` is full or the file ends; returns how much. `into` is aligned to 4 KiB.
@@ -52,15 +53,17 @@ public protocol Disk: AnyObject {
 
   // MARK: Hot.
 
-  /// Writes `from` durably at `at`, both aligned to 4 KiB; the memory lives until `completion` is called, on the loop.
-  /// `registration` is the index of the memory in the loop's registered buffers, or -1. Never retried.
+  /// Writes `from` durably at `at`, both aligned to 4 KiB; the memory lives until `completion` is called, on
+  /// the loop. `registration` is the index of the memory in the loop's registered buffers, or -1. Never
+  /// retried.
   func writeDurably(
     _ file: DiskFile, at: UInt64, from: UnsafeRawBufferPointer, registration: Int32,
     _ completion: any DiskCompletion, tag: UInt64)
 
   // MARK: Off the loop.
 
-  /// Runs `work` on the disk's own background thread (or, simulated, as a later event), then `done` on the loop.
+  /// Runs `work` on the disk's own background thread (or, simulated, as a later event), then `done` on the
+  /// loop.
   func background(
     _ work: @escaping @Sendable () -> DiskError?, _ done: @escaping @Sendable (DiskError?) -> Void)
 }

@@ -27,7 +27,8 @@ final class DurableWrite: Resident {
     bytes = Int32(run.count)
     syncsAfter = disk.primitive == .writeThenDatasync
     engram_prep_write(
-      loop.countedSubmission(), file.id, run.baseAddress, UInt32(run.count), offset, registration, !syncsAfter,
+      loop.countedSubmission(), file.id, run.baseAddress, UInt32(run.count), offset, registration,
+      !syncsAfter,
       Tag(.diskWrite, slot: slot, generation: generation).raw)
   }
 

@@ -14,9 +14,10 @@ public struct SlabRegistration: Equatable, Sendable {
 }
 
 extension EventLoop {
-  /// Allocates up to `count` slabs of `pool`'s size, registers them with the ring, and puts them into the pool: writes
-  /// from them then need no pinning of pages. Where the limit of locked memory forbids, the pool makes its own,
-  /// unregistered. The memory is never freed. Before `start` on any thread, afterwards on the loop's.
+  /// Allocates up to `count` slabs of `pool`'s size, registers them with the ring, and puts them into the
+  /// pool: writes from them then need no pinning of pages. Where the limit of locked memory forbids, the pool
+  /// makes its own, unregistered. The memory is never freed. Before `start` on any thread, afterwards on the
+  /// loop's.
   @discardableResult
   public func registerSlabs(_ pool: SlabPool, count: Int) -> SlabRegistration {
     assertOnLoop()
@@ -38,7 +39,7 @@ extension EventLoop {
   private func reason(_ code: Int32) -> String {
     switch code {
     case ENOMEM, EPERM:
-      "RLIMIT_MEMLOCK is too low to register all buffers: raise it (LimitMEMLOCK=infinity, ulimit -l unlimited)"
+      "RLIMIT_MEMLOCK is too low for all buffers: raise it (LimitMEMLOCK=infinity, ulimit -l unlimited)"
     case ENOSPC: "the loop's table of registered buffers is full (registeredBuffersMax)"
     default: "io_uring_register(BUFFERS_UPDATE): \(String(cString: strerror(code)))"
     }

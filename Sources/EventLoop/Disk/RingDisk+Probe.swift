@@ -17,9 +17,10 @@ extension RingDisk {
   private static let probeTime: UInt64 = 180_000_000
   private static let probeRoundsMax = 200
 
-  /// Measures both primitives with 4 KiB writes over `scratchName`, a file of at least 64 KiB of written zeros that is
-  /// in nobody's use, for at most 200 ms; it is zeros again afterwards. The result is kept in a file for the next start
-  /// on the same device and kernel. Sets `primitive`. Blocking: before the loop starts.
+  /// Measures both primitives with 4 KiB writes over `scratchName`, a file of at least 64 KiB of written
+  /// zeros that is in nobody's use, for at most 200 ms; it is zeros again afterwards. The result is kept in a
+  /// file for the next start on the same device and kernel. Sets `primitive`. Blocking: before the loop
+  /// starts.
   @discardableResult
   public func probe(on scratchName: String) throws(DiskError) -> ProbeResult {
     let key = try probeKey()
@@ -72,7 +73,9 @@ extension RingDisk {
     guard fstat(directory, &status) == 0 else { throw failure("fstat", path) }
     var system = utsname()
     uname(&system)
-    let kernel = withUnsafeBytes(of: &system.release) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    let kernel = withUnsafeBytes(of: &system.release) {
+      String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+    }
     return "device=\(status.st_dev) kernel=\(kernel)"
   }
 

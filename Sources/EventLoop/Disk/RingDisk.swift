@@ -17,12 +17,16 @@ public final class RingDisk: Disk, @unchecked Sendable {
   /// Pieces in which new files are filled with zeros.
   static let pieceBytes = 1 << 20
   static let alignment = 4096
+  /// Ten seconds for the writes of a killed process to land.
+  static let claimAttempts = 10_000
+  static let claimPause: UInt32 = 1000
 
   public let path: String
   public let loop: EventLoop
   /// Set before the first durable write, from a probe or by configuration.
   public var primitive = DurablePrimitive.directSync
-  /// Rest after each piece of a new file, in ns, so that commits don't feel it: 1 MiB per 4 ms is 250 MiB/s at most.
+  /// Rest after each piece of a new file, in ns, so that commits don't feel it: 1 MiB per 4 ms is 250 MiB/s
+  /// at most.
   public var createPause: UInt64 = 4_000_000
 
   let directory: Int32
@@ -76,7 +80,21 @@ extension RingDisk {
     // Some file systems have no O_DIRECT (open(2)): RWF_DSYNC is as durable through the page cache.
     if descriptor < 0, errno == EINVAL, writable { descriptor = openat(directory, name, flags) }
     guard descriptor >= 0 else { throw failure("open", name) }
+    if writable { try claim(descriptor, name) }
     return DiskFile(id: descriptor)
+  }
+
+  /// Waits until nobody else can write to the file: the requests in flight of a process that was killed hold its open
+  /// file, and with it the lock (flock(2)), until the kernel is done with them.
+  private func claim(_ descriptor: Int32, _ name: String) throws(DiskError) {
+    for _ in 0..<RingDisk.claimAttempts {
+      if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { return }
+      guard errno == EWOULDBLOCK || errno == EINTR else { break }
+      usleep(RingDisk.claimPause)
+    }
+    let error = failure("flock", name)
+    Glibc.close(descriptor)
+    throw error
   }
 
   public func create(_ name: String, bytes: UInt64) throws(DiskError) {
@@ -169,7 +187,8 @@ extension RingDisk {
 
   /// Names are of this directory: no path leads out of it.
   private func check(_ name: String) throws(DiskError) {
-    guard !name.isEmpty, name != ".", name != "..", !name.utf8.contains(UInt8(ascii: "/")), !name.utf8.contains(0)
+    guard !name.isEmpty, name != ".", name != "..", !name.utf8.contains(UInt8(ascii: "/")),
+      !name.utf8.contains(0)
     else { throw DiskError(code: EINVAL, operation: "name", file: name) }
   }
 

@@ -28,11 +28,11 @@ extension EventLoop {
 
   public func isIsolatingCurrentContext() -> Bool? { isOnLoop }
 
-  /// Starts a task whose `body` is isolated to the loop's domain and never leaves its thread, as long as it awaits
-  /// only what is isolated to the caller or to this domain. Any thread; two allocations.
+  /// Starts a task whose `body` is isolated to the loop's domain and never leaves its thread, as long as it
+  /// awaits only what is isolated to the caller or to this domain. Any thread; two allocations.
   ///
-  /// `body` is `@Sendable` and not `sending`: Swift 6.3.1 can't check a sent closure with an isolated parameter
-  /// ("pattern that the region-based isolation checker does not understand").
+  /// `body` is `@Sendable` and not `sending`: Swift 6.3.1 can't check a sent closure with an isolated
+  /// parameter ("pattern that the region-based isolation checker does not understand").
   public func spawn(_ body: @escaping @Sendable (isolated LoopDomain) async -> Void) {
     let domain = domain
     Task(executorPreference: self) { await body(domain) }

@@ -15,8 +15,8 @@ extension EventLoop {
     }
   }
 
-  /// Asks the loop to end: it aborts its sockets and listeners, lets disk writes finish, runs the jobs that come of
-  /// it, and its thread ends when the last completion is in. Any thread; returns at once.
+  /// Asks the loop to end: it aborts its sockets and listeners, lets disk writes finish, runs the jobs that
+  /// come of it, and its thread ends when the last completion is in. Any thread; returns at once.
   public func stop() {
     stopRequested.store(true, ordering: .sequentiallyConsistent)
     wakeIfAsleep()
@@ -57,7 +57,8 @@ extension EventLoop {
     counters.turns.add()
     ring.enter(timeout: waitTime())
     now = engram_monotonic_ns()
-    let notified = sleep.exchange(SleepState.running, ordering: .sequentiallyConsistent) == SleepState.notified
+    let notified =
+      sleep.exchange(SleepState.running, ordering: .sequentiallyConsistent) == SleepState.notified
     let reaped = ring.reap { completion in dispatch(completion) }
     counters.completions.add(UInt64(reaped))
     fireTimers()

@@ -6,17 +6,18 @@ internal import Synchronization
 public protocol TurnDelegate: AnyObject {
   /// Completions were reaped and their callbacks have run; jobs have not. Mailboxes are drained here.
   func turnDidReap(_ loop: EventLoop)
-  /// The job queue is empty (or `jobsPerTurnMax` were run), sends are prepared, and the one io_uring_enter comes
-  /// next. The open batch is sealed here.
+  /// The job queue is empty (or `jobsPerTurnMax` were run), sends are prepared, and the one io_uring_enter
+  /// comes next. The open batch is sealed here.
   func turnWillSubmit(_ loop: EventLoop)
 }
 
 /// One thread, one io_uring, and all that is confined to them: sockets, timers, disk writes and tasks.
 ///
-/// A *turn* is: enter (submit what the last turn prepared, and wait unless there is work) → reap completions and run
-/// their callbacks → timers and what other threads posted → `turnDidReap` → jobs of tasks → sends of written
-/// sockets → `turnWillSubmit`. The loop is the `SerialExecutor` of its domain and the `TaskExecutor` of tasks made by
-/// `spawn`: one dual object, because any mismatch between the two costs a re-enqueue at every await.
+/// A *turn* is: enter (submit what the last turn prepared, and wait unless there is work) → reap completions
+/// and run their callbacks → timers and what other threads posted → `turnDidReap` → jobs of tasks → sends of
+/// written sockets → `turnWillSubmit`. The loop is the `SerialExecutor` of its domain and the `TaskExecutor`
+/// of tasks made by `spawn`: one dual object, because any mismatch between the two costs a re-enqueue at
+/// every await.
 public final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable {
   public let index: Int
   public let options: LoopOptions
@@ -60,7 +61,8 @@ public final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable 
     return Unmanaged<EventLoop>.fromOpaque(loop).takeUnretainedValue()
   }
 
-  /// Sets ring and buffers up, on any thread; the ring stays disabled until `start`.
+  /// Sets ring and buffers up, on any thread; the ring stays disabled until `start`. Blocking calls of that
+  /// thread may be interrupted (EINTR) when the kernel takes the ring down again.
   ///
   /// - Throws: `RingError` within milliseconds when io_uring is blocked, missing or too old.
   public init(index: Int, options: LoopOptions = .init()) throws(RingError) {
@@ -105,8 +107,8 @@ public final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable 
 
   // MARK: - Timers
 
-  /// Calls `target` with `tag` after `ns`, rounded up to the next tick; at the earliest in the next turn. The wheel
-  /// holds `target` until then. Loop thread, or before `start`.
+  /// Calls `target` with `tag` after `ns`, rounded up to the next tick; at the earliest in the next turn. The
+  /// wheel holds `target` until then. Loop thread, or before `start`.
   @discardableResult
   public func setTimer(after ns: UInt64, _ target: any TimerTarget, tag: UInt64) -> TimerID {
     assertOnLoop()

@@ -11,14 +11,15 @@ struct Inbox: @unchecked Sendable {
 }
 
 extension EventLoop {
-  /// Runs `work` on the loop in its next turn. Any thread; cold (allocates). After the loop has ended it is dropped.
+  /// Runs `work` on the loop in its next turn. Any thread; cold (allocates). After the loop has ended it is
+  /// dropped.
   public func perform(_ work: @escaping @Sendable () -> Void) {
     inbox.withLock { $0.work.append(work) }
     wakeIfAsleep()
   }
 
-  /// Makes sure that the loop begins a turn after this call: what was pushed to its mailboxes before is drained.
-  /// Any thread; one atomic exchange when the loop is awake.
+  /// Makes sure that the loop begins a turn after this call: what was pushed to its mailboxes before is
+  /// drained. Any thread; one atomic exchange when the loop is awake.
   public func wakeIfAsleep() {
     guard sleep.exchange(SleepState.notified, ordering: .sequentiallyConsistent) == SleepState.sleeping else {
       return

@@ -1,5 +1,5 @@
-/// The isolation domain of one loop: what is isolated to it runs on the loop's thread, and hops to it from tasks
-/// of the same loop cost nothing.
+/// The isolation domain of one loop: what is isolated to it runs on the loop's thread, and hops to it from
+/// tasks of the same loop cost nothing.
 public actor LoopDomain {
   private nonisolated(unsafe) unowned(unsafe) var loop: EventLoop?
 

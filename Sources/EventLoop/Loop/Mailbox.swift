@@ -1,7 +1,7 @@
 public import Synchronization
 
-/// A bounded queue between exactly one pushing and one draining thread: the only joint between loops, the log and
-/// the background threads. No locks, no allocation after it is made.
+/// A bounded queue between exactly one pushing and one draining thread: the only joint between loops, the log
+/// and the background threads. No locks, no allocation after it is made.
 ///
 /// After a push the pusher calls `wakeIfAsleep` of the draining loop; one call covers many pushes.
 public final class Mailbox<Element>: @unchecked Sendable {
@@ -9,7 +9,8 @@ public final class Mailbox<Element>: @unchecked Sendable {
 
   @usableFromInline let base: UnsafeMutablePointer<Element>
   @usableFromInline let mask: Int
-  // Each side's numbers on a cache line of their own: what it publishes, and what it last saw of the other side.
+  // Each side's numbers on a cache line of their own: what it publishes, and what it last saw of the other
+  // side.
   @usableFromInline let lineA: Line = (0, 0, 0, 0, 0, 0, 0, 0)
   @usableFromInline let tail = Atomic<Int>(0)
   @usableFromInline var headSeen = 0

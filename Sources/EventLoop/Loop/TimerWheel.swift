@@ -1,6 +1,7 @@
 /// Called when a timer of its owner is due.
 public protocol TimerTarget: AnyObject {
-  /// The timer set with `tag` is due; it is gone now, and its id stale. Loop thread, between completions and jobs.
+  /// The timer set with `tag` is due; it is gone now, and its id stale. Loop thread, between completions and
+  /// jobs.
   func timerFired(tag: UInt64)
 }
 
@@ -12,8 +13,8 @@ public struct TimerID: Hashable, Sendable {
 
 /// A hierarchical timing wheel (Varghese and Lauck, 1987): four levels of 64 slots, counted in ticks.
 ///
-/// Setting and cancelling cost O(1) and, once the table of nodes is large enough, no allocation. A timer beyond
-/// 64⁴ ticks (37 h of 8 ms) waits in the last level and is placed again when its slot comes round.
+/// Setting and cancelling cost O(1) and, once the table of nodes is large enough, no allocation. A timer
+/// beyond 64⁴ ticks (37 h of 8 ms) waits in the last level and is placed again when its slot comes round.
 struct TimerWheel: ~Copyable {
   private struct Node {
     var target: (any TimerTarget)?
@@ -72,7 +73,9 @@ struct TimerWheel: ~Copyable {
 
   mutating func cancel(_ id: TimerID) {
     let n = Int(id.raw & 0xffff_ffff)
-    guard n < used, UInt64(nodes[n].generation) == id.raw >> 32, nodes[n].list != TimerWheel.none else { return }
+    guard n < used, UInt64(nodes[n].generation) == id.raw >> 32, nodes[n].list != TimerWheel.none else {
+      return
+    }
     unlink(Int32(n))
     release(Int32(n))
   }
@@ -157,7 +160,9 @@ struct TimerWheel: ~Copyable {
     let (next, previous) = (node.pointee.next, node.pointee.previous)
     if previous == TimerWheel.none { heads[list] = next } else { nodes[Int(previous)].next = next }
     if next == TimerWheel.none { tails[list] = previous } else { nodes[Int(next)].previous = previous }
-    if heads[list] == TimerWheel.none, list < TimerWheel.due { occupied[list / 64] &= ~(1 << UInt64(list & 63)) }
+    if heads[list] == TimerWheel.none, list < TimerWheel.due {
+      occupied[list / 64] &= ~(1 << UInt64(list & 63))
+    }
     node.pointee.list = TimerWheel.none
   }
 

@@ -1,7 +1,8 @@
 /// One suspension of one task, to be resumed from a completion callback without allocating.
 ///
-/// Made before the operation is started, so that a result which comes first is not lost; waited on once; resumed
-/// once (later resumptions are refused: the slot's generation has moved on). All of it on the loop thread.
+/// Made before the operation is started, so that a result which comes first is not lost; waited on once;
+/// resumed once (later resumptions are refused: the slot's generation has moved on). All of it on the loop
+/// thread.
 public struct Waiter: Sendable {
   let loop: EventLoop
   let slot: UInt32

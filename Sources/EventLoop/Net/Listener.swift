@@ -3,11 +3,13 @@ internal import Glibc
 
 /// Takes over accepted connections. Loop thread of the listener.
 public protocol ListenerDelegate: AnyObject {
-  /// A connection was accepted: set its delegate and `start` it. One that is not started when this returns is closed.
+  /// A connection was accepted: set its delegate and `start` it. One that is not started when this returns is
+  /// closed.
   func listener(_ listener: Listener, accepted socket: Socket)
 }
 
-/// Accepts connections on one loop: one multishot accept on a listening socket of its own. Loop-confined once started.
+/// Accepts connections on one loop: one multishot accept on a listening socket of its own. Loop-confined once
+/// started.
 public final class Listener: Resident, @unchecked Sendable {
   /// Pending connections that the kernel keeps (it takes no more than net.core.somaxconn).
   static let backlog: Int32 = 4096
@@ -40,9 +42,11 @@ public final class Listener: Resident, @unchecked Sendable {
     if !isClosed { Glibc.close(descriptor) }
   }
 
-  /// One listener for each loop, all on the same port, between which the kernel spreads connections. Blocking, cold.
+  /// One listener for each loop, all on the same port, between which the kernel spreads connections.
+  /// Blocking, cold.
   ///
-  /// The first is bound without SO_REUSEPORT, so that a port which another process listens on is an error (socket(7)).
+  /// The first is bound without SO_REUSEPORT, so that a port which another process listens on is an error
+  /// (socket(7)).
   /// - Parameters:
   ///   - address: an IPv4 or IPv6 literal; "::" takes IPv4 too unless net.ipv6.bindv6only says otherwise.
   ///   - port: 0 lets the kernel choose; see `port` of the listeners.

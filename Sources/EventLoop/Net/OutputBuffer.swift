@@ -2,12 +2,13 @@ public import Bytes
 
 /// What a socket sends: bytes appended here leave, in order, at the end of the turn. Loop thread.
 ///
-/// Before the socket was started, and after it began to close or to finish sending, what is written is dropped.
+/// Before the socket was started, and after it began to close or to finish sending, what is written is
+/// dropped.
 public struct OutputBuffer {
   let socket: Socket
 
-  /// Room for `count` bytes at the end, to be written to and then counted by `commit` before anything else is called.
-  /// Up to 16 KiB come from the loop's pool; more is allocated.
+  /// Room for `count` bytes at the end, to be written to and then counted by `commit` before anything else is
+  /// called. Up to 16 KiB come from the loop's pool; more is allocated.
   public func reserve(_ count: Int) -> UnsafeMutableRawPointer {
     socket.loop.assertOnLoop()
     precondition(count >= 0)
@@ -32,8 +33,8 @@ public struct OutputBuffer {
     write(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
   }
 
-  /// Appends `bytes`, which lie in `slab`, without copying them: the slab is held until they are sent, and they don't
-  /// change.
+  /// Appends `bytes`, which lie in `slab`, without copying them: the slab is held until they are sent, and
+  /// they don't change.
   public func write(shared slab: Slab, _ bytes: UnsafeRawBufferPointer) {
     socket.loop.assertOnLoop()
     socket.openQueue.write(shared: slab, bytes)

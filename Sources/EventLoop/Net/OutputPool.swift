@@ -26,7 +26,9 @@ struct Chunk {
 
   static let pooledCapacity = pooledBytes - headerBytes
 
-  static func bytes(_ chunk: Pointer) -> UnsafeMutableRawPointer { UnsafeMutableRawPointer(chunk) + headerBytes }
+  static func bytes(_ chunk: Pointer) -> UnsafeMutableRawPointer {
+    UnsafeMutableRawPointer(chunk) + headerBytes
+  }
 }
 
 /// A run of bytes to send, with what keeps them alive.
@@ -41,8 +43,8 @@ struct OutputPiece {
   let owner: Owner
 }
 
-/// What one socket has still to send: a ring of pieces and the vectors of the one message in flight. Pooled by the
-/// loop, so that an idle socket has none.
+/// What one socket has still to send: a ring of pieces and the vectors of the one message in flight. Pooled
+/// by the loop, so that an idle socket has none.
 final class OutputQueue {
   /// IOV_MAX is 1024; beyond 64 the cost per byte no longer falls, and one socket holds the turn up.
   static let vectorsMax = 64

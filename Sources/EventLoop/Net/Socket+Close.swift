@@ -2,8 +2,8 @@ internal import CIOUring
 internal import Glibc
 
 extension Socket {
-  /// Ends the sending side once everything queued was sent (shutdown(2), SHUT_WR): the peer sees the end, and may go on
-  /// sending. What is written from now on is dropped. Loop thread.
+  /// Ends the sending side once everything queued was sent (shutdown(2), SHUT_WR): the peer sees the end, and
+  /// may go on sending. What is written from now on is dropped. Loop thread.
   public func shutdownSending() {
     loop.assertOnLoop()
     guard state.contains(.started), state.isDisjoint(with: .silent) else { return }
@@ -13,9 +13,10 @@ extension Socket {
 
   /// Closes the connection. Nothing is delivered any more but `socketClosed`. Loop thread.
   ///
-  /// - Parameter drain: send what is queued, end the sending side, discard what still arrives until the peer's end or
-  ///   for `lingerTime`, then close: closing at once, with bytes unread, would reset the connection and could destroy
-  ///   the last reply on its way (RFC 9112, section 9.6). Otherwise unsent bytes are dropped.
+  /// - Parameter drain: send what is queued, end the sending side, discard what still arrives until the
+  ///   peer's end or for `lingerTime`, then close: closing at once, with bytes unread, would reset the
+  ///   connection and could destroy the last reply on its way (RFC 9112, section 9.6). Otherwise unsent bytes
+  ///   are dropped.
   public func close(after drain: Bool) {
     loop.assertOnLoop()
     guard state.contains(.started), state.isDisjoint(with: .ending) else { return }
@@ -52,8 +53,8 @@ extension Socket {
     linger = loop.setTimer(after: loop.options.lingerTime, self, tag: 0)
   }
 
-  /// Starts the end, once: cancels what is in flight. The descriptor is closed only when all of it has completed,
-  /// because closing it would not end it (io_uring_cancelation(7)).
+  /// Starts the end, once: cancels what is in flight. The descriptor is closed only when all of it has
+  /// completed, because closing it would not end it (io_uring_cancelation(7)).
   func teardown(_ reason: SocketCloseReason) {
     guard state.isDisjoint(with: .ending) else { return }
     state.insert(.closing)

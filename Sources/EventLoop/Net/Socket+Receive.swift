@@ -2,8 +2,8 @@ internal import CIOUring
 internal import Glibc
 
 extension Socket {
-  /// Stops receiving; what the kernel has handed over already still arrives. While paused, neither the peer's end nor
-  /// its reset is noticed. Loop thread.
+  /// Stops receiving; what the kernel has handed over already still arrives. While paused, neither the peer's
+  /// end nor its reset is noticed. Loop thread.
   public func pauseReceiving() {
     loop.assertOnLoop()
     guard !state.contains(.paused) else { return }

@@ -5,7 +5,8 @@ internal import Glibc
 public enum BufferDisposition: Sendable {
   /// It is done with them: the loop lends the buffer to the kernel again at once.
   case returned
-  /// It keeps the buffer, and calls `loop.recycle` later. Kept buffers are missing for all sockets of the loop.
+  /// It keeps the buffer, and calls `loop.recycle` later. Kept buffers are missing for all sockets of the
+  /// loop.
   case kept
 }
 
@@ -35,11 +36,11 @@ public protocol SocketDelegate: AnyObject {
   func socketClosed(_ s: Socket, reason: SocketCloseReason)
 }
 
-/// One connection, confined to its loop. Holds no buffers while idle: received bytes lie in the loop's buffer ring,
-/// bytes to send in chunks of the loop's pool until they are sent.
+/// One connection, confined to its loop. Holds no buffers while idle: received bytes lie in the loop's buffer
+/// ring, bytes to send in chunks of the loop's pool until they are sent.
 ///
-/// Life: made (by a listener, or from a descriptor) → `start` → receiving and sending → `close`, `abort` or a failure →
-/// all operations cancelled and completed → descriptor closed → `socketClosed`.
+/// Life: made (by a listener, or from a descriptor) → `start` → receiving and sending → `close`, `abort` or a
+/// failure → all operations cancelled and completed → descriptor closed → `socketClosed`.
 public final class Socket: Resident, @unchecked Sendable {
   struct State: OptionSet {
     let rawValue: UInt16
@@ -78,8 +79,8 @@ public final class Socket: Resident, @unchecked Sendable {
   public var delegate: (any SocketDelegate)?
   /// When bytes last arrived, in ns of the loop's clock; before that, when the socket was made.
   public internal(set) var lastReceiveProgress: UInt64
-  /// When bytes were last taken by the kernel, or first queued behind nothing: a sender is stalled when bytes are
-  /// queued and this is long ago.
+  /// When bytes were last taken by the kernel, or first queued behind nothing: a sender is stalled when bytes
+  /// are queued and this is long ago.
   public internal(set) var lastSendProgress: UInt64
 
   var queue: OutputQueue?

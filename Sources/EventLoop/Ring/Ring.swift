@@ -61,7 +61,8 @@ final class Ring {
     io_uring_queue_exit(raw)
   }
 
-  /// A submission to fill. It is sent by the next `enter`, or at once with all before it when the queue is full.
+  /// A submission to fill. It is sent by the next `enter`, or at once with all before it when the queue is
+  /// full.
   func submission() -> Submission {
     if let s = io_uring_get_sqe(raw) { return s }
     counters.sqFull.add()
@@ -73,7 +74,8 @@ final class Ring {
     fatalError("io_uring takes no more submissions: the kernel is out of memory")
   }
 
-  /// Submits, runs deferred completions and waits at most `timeout` ns (0: not at all; `.max`: until one comes).
+  /// Submits, runs deferred completions and waits at most `timeout` ns (0: not at all; `.max`: until one
+  /// comes).
   func enter(timeout: UInt64) {
     counters.enters.add()
     let result = engram_ring_enter(raw, timeout)

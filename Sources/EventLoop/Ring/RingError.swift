@@ -26,10 +26,11 @@ public struct RingError: Error, Sendable, CustomStringConvertible {
     "\(operation): \(String(cString: strerror(code))) (errno \(code)); \(hint)"
   }
 
-  /// `disabled` is the value of the sysctl kernel.io_uring_disabled (Documentation/admin-guide/sysctl/kernel.rst),
-  /// or -1 where the kernel has none.
+  /// `disabled` is the value of the sysctl kernel.io_uring_disabled
+  /// (Documentation/admin-guide/sysctl/kernel.rst), or -1 where the kernel has none.
   static func hint(_ code: Int32, disabled: Int32) -> String {
-    let allow = "allow io_uring_setup, io_uring_enter and io_uring_register, for example with"
+    let allow =
+      "allow io_uring_setup, io_uring_enter and io_uring_register, for example with"
       + " --security-opt seccomp=engram-seccomp.json"
     switch code {
     case EPERM where disabled > 0, EACCES where disabled > 0:

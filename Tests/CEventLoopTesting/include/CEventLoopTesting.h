@@ -7,6 +7,9 @@ uint64_t testing_allocations(void);
 /// 1 where `testing_allocations` counts.
 int testing_counts_allocations(void);
 
-/// From now on io_uring_setup fails on the calling thread with `error` (a seccomp filter; it can't be undone).
-/// Returns 0 or -errno.
+/// Bytes that the allocation at `memory` takes.
+uint64_t testing_allocated_bytes(const void *memory);
+
+/// From now on io_uring_setup fails on the calling thread with `error` (a seccomp filter; it can't be
+/// undone). Returns 0 or -errno.
 int testing_block_io_uring(int error);

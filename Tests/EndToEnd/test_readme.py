@@ -1,0 +1,65 @@
+"""The first five minutes of the README, as printed: its commands are read from the page and run against a server."""
+
+import json
+import re
+import subprocess
+import unittest
+
+from harness import ROOT, Server
+
+PORT = "127.0.0.1:8080"
+
+
+def blocks():
+    """The `sh` blocks of the page, in order."""
+    return re.findall(r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+
+
+def shell(block, server):
+    """Runs one block against this server; a stream is listened to for two seconds (curl then ends with 28)."""
+    script = block.replace(PORT, server.address).replace("curl -sN", "curl -sN --max-time 2").replace("curl -s ", "curl -sf ")
+    return subprocess.run(
+        ["bash", "-c", script], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=30)
+
+
+class FirstFiveMinutes(unittest.TestCase):
+    def test_as_printed(self):
+        start, post, read, follow, kill, resume = blocks()
+        self.assertEqual(start.strip(), "make run")
+        self.assertIn("kill -9", kill)
+        with Server() as server:
+            done = shell(post, server)
+            self.assertEqual((done.returncode, done.stdout.count('"work_unit"')), (0, 2), done)
+            done = shell(read, server)
+            self.assertEqual(done.returncode, 0, done)
+            every, newest = (value["work_units"] for value in values(done.stdout))
+            self.assertEqual([one["payload"] for one in every], ["hello", "and hello back"])
+            self.assertEqual([one["agent_id"] for one in newest], ["bob"])
+            done = shell(follow, server)
+            self.assertEqual((done.returncode, done.stdout.count("event: workunit")), (28, 2), done)
+            last = re.findall(r"^id: ?(\d+)", done.stdout, re.M)[-1]
+            self.assertIn(f"'Last-Event-ID: {last}'", resume, "the page names another id than a reader sees")
+            server.kill()
+            server.start()
+            done = shell(resume, server)
+            self.assertEqual(done.returncode, 28, done)
+            stream = done.stdout[done.stdout.index("event: subscribed"):]
+            self.assertEqual(stream.count("event: workunit"), 1, stream)
+            self.assertIn("still here", stream)
+
+    def test_its_links_lead_somewhere(self):
+        page = (ROOT / "README.md").read_text()
+        for target in re.findall(r"\]\(([^)#:]+)\)", page):
+            self.assertTrue((ROOT / target).exists(), f"{target} is not there")
+        for target in re.findall(r"`make ([a-z]+)`", page):
+            self.assertRegex((ROOT / "Makefile").read_text(), rf"(?m)^{target}:", f"there is no `make {target}`")
+
+
+def values(text):
+    """The JSON values of a text, one behind the other."""
+    decoder, found, text = json.JSONDecoder(), [], text.strip()
+    while text:
+        value, end = decoder.raw_decode(text)
+        found.append(value)
+        text = text[end:].lstrip()
+    return found
