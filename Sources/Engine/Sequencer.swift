@@ -48,9 +48,11 @@ package struct Sequencer {
     case append(Appended)
     /// The unit was appended before; the answer waits until `position` is durable (zero: it is).
     case exists(UnitID, position: Position)
-    case idTaken
+    /// The id stands for another unit; that too is told only once `position` is durable.
+    case idTaken(position: Position)
     case fenceRejected
-    case unexpectedSequence(actual: Sequence)
+    /// The unit's sequence would be `actual`, by a history that is durable when `position` is.
+    case unexpectedSequence(actual: Sequence, position: Position)
   }
 
   package struct Appended: Equatable {
@@ -90,23 +92,28 @@ package struct Sequencer {
   package mutating func decide(_ command: Append) -> Decision {
     if let id = command.id {
       if let earlier = pendingUnit(id) {
-        return earlier.hash == command.hash ? .exists(id, position: earlier.position) : .idTaken
+        return earlier.hash == command.hash
+          ? .exists(id, position: earlier.position) : .idTaken(position: earlier.position)
       }
       if let stored = command.stored {
-        return stored == command.hash ? .exists(id, position: .zero) : .idTaken
+        return stored == command.hash ? .exists(id, position: .zero) : .idTaken(position: .zero)
       }
     }
     // A fence names a lock that is held now; nothing in this history grants one.
     if command.hasFence { return .fenceRejected }
     let sequence = command.context.state.lastSequence.next
     if let expected = command.expectedSequence, expected != sequence.rawValue {
-      return .unexpectedSequence(actual: sequence)
+      return .unexpectedSequence(actual: sequence, position: command.context.lastPosition)
     }
     return .append(append(command, sequence))
   }
 
   private mutating func append(_ command: Append, _ sequence: Sequence) -> Appended {
     logTime = max(logTime, LogTime(microseconds: command.now))
+    let id = command.id ?? ids.make(logTime: logTime, random: command.random)
+    // Where the clock stands still or was set back, ids run ahead of it. Log time goes with them, so that
+    // after a restart the last event's time alone says which ids were used.
+    if command.id == nil { logTime = max(logTime, id.time) }
     var contextEvent: Position?
     if command.change != .none {
       tail = tail.next
@@ -114,7 +121,6 @@ package struct Sequencer {
       join(command.context, command.agent)
     }
     tail = tail.next
-    let id = command.id ?? ids.make(logTime: logTime, random: command.random)
     command.context.state.lastSequence = sequence
     command.context.lastPosition = tail
     pending.append(Pending(position: tail, id: id, hash: command.hash))
@@ -142,7 +148,7 @@ package struct Sequencer {
   package mutating func observe(_ event: EventView) {
     if event.position > tail { tail = event.position }
     if event.logTime > logTime { logTime = event.logTime }
-    if let unit = event.unit { ids.observe(unit.id, logTime: event.logTime) }
+    ids.observe(UnitID.make(logTime: event.logTime, random: 0), logTime: event.logTime)
   }
 
   /// Takes in an event that the log already holds, of a context that is resident.
@@ -160,5 +166,12 @@ package struct Sequencer {
     case nil:
       return
     }
+  }
+}
+
+extension UnitID {
+  /// The first microsecond that isn't before the time in the id: 48 bits of milliseconds, and 12 of 1/4096 ms.
+  fileprivate var time: LogTime {
+    LogTime(microseconds: (high >> 16) * 1000 + ((high & 0xFFF) * 1000 + 4095) / 4096)
   }
 }

@@ -14,6 +14,7 @@ protocol ProcessWitness: AnyObject {
   /// A client's connection is told.
   func answered(_ request: AppendRequest)
   func note(_ event: Trace.Event, _ a: UInt64, _ b: UInt64)
+  func violate(_ text: String)
 }
 
 /// One life of the server: a real home over a real log, and everything around it as a list of events that are due.
@@ -92,7 +93,12 @@ final class SimulatedProcess: HomeSurroundings {
   }
 
   func completed(_ request: AppendRequest) {
+    if failure != nil, !isRefused(request) { witness.violate("an append is acknowledged after the log failed") }
     if request.loop == 0 { witness.answered(request) } else { mail.append(.completed(request)) }
+  }
+
+  private func isRefused(_ request: AppendRequest) -> Bool {
+    if case .refused = request.outcome { true } else { false }
   }
 
   func evicted(through position: Position) {
@@ -145,8 +151,9 @@ final class SimulatedProcess: HomeSurroundings {
   /// Lets the log go that the store has on disk.
   func trim() {
     guard let persisted = try? store.persistedPosition() else { return }
+    let before = log.segmentCount
     watched.trim(through: persisted)
-    witness.note(.trimmed, persisted.rawValue, UInt64(log.segmentCount))
+    witness.note(.trimmed, persisted.rawValue, UInt64(before - log.segmentCount))
   }
 
   /// The other loop's turn.

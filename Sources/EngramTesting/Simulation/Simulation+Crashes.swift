@@ -110,7 +110,8 @@ extension Simulation {
     guard isSound, let process, process.failure == nil, !disk.isDead else { return crash() }
     process.home.bearWitness()
     disk.drain()
-    guard process.failure == nil, !disk.isDead, let newest, newest.lastPosition > store.persistedMarks().lowest,
+    guard process.failure == nil, !disk.isDead, process.home.isWitnessed, let newest,
+      newest.lastPosition > store.persistedMarks().lowest,
       let place = disk.durablePlace(of: newest.bytes)
     else { return crash() }
     let marks = store.persistedMarks()

@@ -154,7 +154,7 @@ public final class Simulation {
     let lives = 1 + draw.below(3)
     start()
     for life in 0..<lives where isSound {
-      live(operations: 20 + draw.below(60), failing: true)
+      live(operations: 30 + draw.below(90), failing: true)
       guard isSound else { break }
       if draw.oneIn(6) { rotAfterWitness() } else { crash() }
       if isSound { start() }
@@ -205,10 +205,12 @@ public final class Simulation {
 
   private func act(_ process: SimulatedProcess, failing: Bool) {
     switch draw.below(100) {
-    case 0..<40: post(process)
-    case 40..<58: endTurn(process)
-    case 58..<74: stepDisk(1 + draw.below(3))
-    case 74..<80:
+    case 0..<34:
+      post(process)
+      if draw.oneIn(2) { endTurn(process) }
+    case 34..<48: endTurn(process)
+    case 48..<72: stepDisk(1 + draw.below(6))
+    case 72..<80:
       trace.note(.read)
       process.stepRead(draw.below(1 << 16))
     case 80..<85: process.apply(1 + draw.below(6))
@@ -277,6 +279,7 @@ extension Simulation: ProcessWitness {
 
   func note(_ event: Trace.Event, _ a: UInt64, _ b: UInt64) {
     if event == .evicted { counts.evictions += 1 }
+    if event == .trimmed { counts.recycled += Int(b) }
     trace.note(event, a, b)
   }
 }
