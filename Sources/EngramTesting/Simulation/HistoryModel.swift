@@ -39,7 +39,7 @@ struct HistoryModel {
 
   /// Whether history has exactly this event at its position.
   func holds(_ event: EventView) -> Bool {
-    record(event.position).map { $0.withUnsafeBytes { $0.elementsEqual(event.bytes) } } ?? false
+    record(event.position).map { $0.withUnsafeBytes { $0.isSame(as: event.bytes) } } ?? false
   }
 
   /// Takes in a batch that has just become history.

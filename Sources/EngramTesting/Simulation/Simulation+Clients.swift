@@ -126,7 +126,8 @@ extension Simulation {
     guard isSame else { return "\(place) isn't what its client posted" }
     let start = Int(unit.payloadOffset) + 1
     let end = start + Int(unit.payloadLength) - 2
-    guard start <= end, end < event.body.count, event.body[start..<end].elementsEqual(post.token) else {
+    guard start <= end, end < event.body.count, 
+      post.token.withUnsafeBytes({ $0.isSame(as: UnsafeRawBufferPointer(rebasing: event.body[start..<end])) }) else {
       return "\(place) has another payload than its client posted"
     }
     return nil

@@ -18,8 +18,14 @@ extension Simulation {
     store.setFaults(SimulatedStore.Faults())
     store.crash()
     // Its memory was lent to the disk until now.
-    process = nil
+    end()
     for index in clients.indices { clients[index].request = nil }
+  }
+
+  /// Forgets the process, and what it would have done yet.
+  func end() {
+    process?.watched.sever()
+    process = nil
   }
 
   /// Starts the server, now and then with a crash in the middle, and compares what it finds with the model.
@@ -94,7 +100,7 @@ extension Simulation {
         position = event.position
       }
       if batch.firstPosition > model.head {
-        let isSame = zip(events, inFlight).allSatisfy { event, sent in event.bytes.elementsEqual(sent) }
+        let isSame = zip(events, inFlight).allSatisfy { event, sent in sent.withUnsafeBytes { $0.isSame(as: event.bytes) } }
         guard isSame else { return violate("the batch in flight has changed in the crash") }
         if let problem = model.extend(events) { return violate(problem) }
       } else if let wrong = events.first(where: { !model.holds($0) }) {

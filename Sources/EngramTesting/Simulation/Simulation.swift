@@ -161,7 +161,9 @@ public final class Simulation {
       if life == lives - 1, isSound { finish() }
     }
     counts.units = model.units.count
-    process = nil
+    // What is still due would keep disk and log alive.
+    disk.kill()
+    end()
   }
 
   /// A last life without faults: everything is answered, everything is there, and again after a crash.
