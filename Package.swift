@@ -77,19 +77,22 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ], swiftSettings: settings),
     // For tests only
-    room("EngramTesting", ["Bytes", "Model", "EventLoop", "WAL", "Storage", "Engine"]),
+    room(
+      "EngramTesting", ["Bytes", "Model", "Telemetry", "EventLoop", "WAL", "Storage", "Engine"]),
     suite("Bytes", ["Bytes"]),
     suite("Model", ["Model", "Bytes"]),
     suite("Telemetry", ["Telemetry"]),
     suite("EventLoop", ["EventLoop", "Bytes", "CIOUring", "CEventLoopTesting"]),
     .target(name: "CEventLoopTesting", path: "Tests/CEventLoopTesting"),
     suite("HTTP", ["HTTP", "Bytes"]),
-    suite("Router", ["Router", "Bytes"]),
+    suite("Router", ["Router", "Bytes", "EngramTesting"]),
     suite(
       "WAL", ["WAL", "Model", "Bytes", "EventLoop", "EngramTesting"], resources: [.copy("golden")]),
     suite("Storage", ["Storage", "Model", "Bytes", "EngramTesting", "CRocksDB"]),
-    suite("Notifier", ["Notifier", "Model"]),
-    suite("Engine", ["Engine", "Model", "Bytes", "WAL", "Storage", "EventLoop", "EngramTesting"]),
+    suite("Notifier", ["Notifier", "Model", "Bytes", "EngramTesting"]),
+    suite(
+      "Engine",
+      ["Engine", "Model", "Bytes", "Telemetry", "WAL", "Storage", "EventLoop", "EngramTesting"]),
     suite("API", ["API", "Model", "Bytes", "HTTP"]),
     suite("Server", ["Server", "API", "Engine", "Model", "Bytes", "EventLoop", "HTTP", "EngramTesting"]),
     suite("Architecture", []),

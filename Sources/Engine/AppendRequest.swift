@@ -23,10 +23,13 @@ public final class AppendRequest: @unchecked Sendable {
 
   // The home loop's notes.
   var context: ResidentContext?
-  var isIDCleared = false
+  /// Neither window nor store had the client's id among the events up to here.
+  var idClearedThrough: Position?
   var storedHash: ContentHash?
   var recordIndex = 0
   var existing: UnitID?
+  /// Why it is refused, to be told once what the refusal depends on is durable.
+  var refusal: Problem?
   /// Keeps the unit's memory.
   var batch: Batch?
 
@@ -36,9 +39,10 @@ public final class AppendRequest: @unchecked Sendable {
   public func reset() {
     outcome = nil
     context = nil
-    isIDCleared = false
+    idClearedThrough = nil
     storedHash = nil
     existing = nil
+    refusal = nil
     batch = nil
   }
 

@@ -11,6 +11,9 @@ extension Home: CommitCompletion {
       if let batch = inFlight { publish(batch) }
     case .storageFull:
       isWaitingForRoom = inFlight != nil
+      if isRoomFound { retry() }
+      // A witness is tried again, except at the end, which must not wait for space.
+      if inFlight == nil { isWitnessed = state != .running }
     case .fenced:
       fail("another owner has claimed the log")
     case .unknown:

@@ -1,5 +1,5 @@
 internal import Bytes
-internal import Model
+package import Model
 internal import Storage
 
 /// What a look-up in the store came to.
@@ -65,6 +65,15 @@ extension Home {
     }
     if stored.head.lastSequence > state.lastSequence { state.lastSequence = stored.head.lastSequence }
     return .found(LoadedContext(state: state, lastPosition: position))
+  }
+
+  /// What is known of a context, in memory or else in the store; nil if it can't be told. Blocks.
+  package func knownContext(_ id: [UInt8]) -> ContextState? {
+    id.withUnsafeBytes { id in
+      if let resident = sequencer.contexts.find(id) { return resident.state }
+      guard case .found(let loaded) = Home.load(id, from: store, tier: .disk) else { return nil }
+      return loaded.state
+    }
   }
 
   static func unreadable(_ error: StoreError) -> Problem {

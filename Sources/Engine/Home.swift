@@ -1,6 +1,6 @@
-internal import Bytes
+package import Bytes
 public import Model
-internal import Storage
+package import Storage
 internal import Telemetry
 public import WAL
 
@@ -40,7 +40,7 @@ public final class Home {
   let metrics: EngineMetrics
   public let window: WindowIndex
   var state = State.running
-  var sequencer: Sequencer
+  package internal(set) var sequencer: Sequencer
   let builder: BatchBuilder
   var inFlight: Batch?
   var openRequests: [AppendRequest] = []
@@ -52,15 +52,18 @@ public final class Home {
   public internal(set) var unappliedBytes = 0
   public internal(set) var applied: Position
   var unapplied = Ring<(through: Position, bytes: Int)>(capacity: 64)
-  /// Whether the last commit was followed by a batch that names it durable.
-  var isWitnessed = true
+  /// Whether the last commit was followed by a batch that names it durable. After a start that isn't known:
+  /// what was recovered is shown to readers, and the log knows whether it needs a witness.
+  package internal(set) var isWitnessed = false
   /// The batch in flight found the storage full, and is appended again once there is room.
   var isWaitingForRoom = false
+  /// Room was found while the log had not yet said that the storage is full.
+  var isRoomFound = false
   /// Free space is below the limit: reads go on, writes are refused.
   public var isSpaceShort = false
 
   /// The home of `log`, whose tail is where `sequencer` stands.
-  init(
+  package init(
     log: any CommitLog, store: any EventStore, sequencer: Sequencer, window: WindowIndex, applied: Position,
     limits: EngineLimits, metrics: EngineMetrics, pool: SlabPool
   ) {
@@ -82,152 +85,6 @@ public final class Home {
   public var waitingCount: Int { backlog.count + loadsWaiting }
   public var residentContexts: Int { sequencer.contexts.count }
 
-  // MARK: Admission
-
-  /// Takes an append whose draft is parsed and valid. Its outcome comes through `completed`, later.
-  public func submit(_ request: AppendRequest) {
-    if let problem = overload() { return refuse(request, problem) }
-    admit(request)
-  }
-
-  /// Why no append is taken now.
-  private func overload() -> Problem? {
-    guard state == .running else {
-      return Problem(.unavailable, "the server is stopping")
-    }
-    if isSpaceShort || log.isStorageFull {
-      return Problem(.storageFull, "too little free space for the log; reads go on")
-    }
-    if unappliedBytes > limits.unappliedBytesMax {
-      return Problem(.unavailable, "the store is behind the log; try again")
-    }
-    if log.logBytes > limits.logBytesMax {
-      return Problem(.unavailable, "the log waits for the store to persist it; try again")
-    }
-    if loadsWaiting >= limits.loadsWaitingMax || backlog.count >= limits.backlogMax {
-      return Problem(.unavailable, "too many writes wait; try again")
-    }
-    return nil
-  }
-
-  private func admit(_ request: AppendRequest) {
-    if let id = request.draft.id, !request.isIDCleared, !clearID(id, request) { return }
-    if request.context == nil, !bringContext(request) { return }
-    request.context?.pins += 1
-    if !backlog.isEmpty || !place(request) { backlog.append(request) }
-  }
-
-  /// Learns whether the id is taken in window or store. False: the answer comes later.
-  private func clearID(_ id: UnitID, _ request: AppendRequest) -> Bool {
-    if let view = window.unit(id) {
-      request.storedHash = view.unit?.hash
-      return true
-    }
-    switch find(id, tier: .cacheOnly) {
-    case .found(let hash):
-      request.storedHash = hash
-      return true
-    case .notFound:
-      return true
-    case .failed(let problem):
-      refuse(request, problem)
-      return false
-    case .incomplete:
-      loadID(id, request)
-      return false
-    }
-  }
-
-  private func loadID(_ id: UnitID, _ request: AppendRequest) {
-    // What was evicted from the window while the store was read might be missed by both: then read again.
-    let lowest = window.lowest
-    let store = store
-    loadsWaiting += 1
-    let taken = surroundings?.read({ Home.find(id, in: store, tier: .disk) }) { [self] found in
-      loadsWaiting -= 1
-      guard state != .failed else { return refuse(request, Home.stopped) }
-      if lowest != window.lowest, case .notFound = found { return admit(request) }
-      switch found {
-      case .found(let hash): request.storedHash = hash
-      case .notFound, .incomplete: break
-      case .failed(let problem): return refuse(request, problem)
-      }
-      request.isIDCleared = true
-      admit(request)
-    }
-    if taken != true {
-      loadsWaiting -= 1
-      refuse(request, Problem(.unavailable, "too many reads wait; try again"))
-    }
-  }
-
-  /// Makes the append's context resident. False: that happens later.
-  private func bringContext(_ request: AppendRequest) -> Bool {
-    let id = request.draft.contextID
-    if let context = sequencer.contexts.find(id) {
-      request.context = context
-      return true
-    }
-    switch Home.load(id, from: store, tier: .cacheOnly) {
-    case .found(let loaded):
-      let context = ResidentContext(loaded.state, lastPosition: loaded.lastPosition)
-      sequencer.contexts.insert(context, applied: applied)
-      request.context = context
-      return true
-    case .notFound:
-      let context = ResidentContext(new: id)
-      sequencer.contexts.insert(context, applied: applied)
-      request.context = context
-      return true
-    case .failed(let problem):
-      refuse(request, problem)
-      return false
-    case .incomplete:
-      loadContext([UInt8](id), request)
-      return false
-    }
-  }
-
-  /// Loads a context once for all the appends that wait for it.
-  private func loadContext(_ id: [UInt8], _ request: AppendRequest) {
-    loadsWaiting += 1
-    if contextLoads[id] != nil {
-      contextLoads[id]?.append(request)
-      return
-    }
-    contextLoads[id] = [request]
-    let store = store
-    let taken = surroundings?.read({
-      id.withUnsafeBytes { Home.load($0, from: store, tier: .disk) }
-    }) { [self] loaded in contextLoaded(id, loaded) }
-    if taken != true {
-      contextLoads[id] = nil
-      loadsWaiting -= 1
-      refuse(request, Problem(.unavailable, "too many reads wait; try again"))
-    }
-  }
-
-  private func contextLoaded(_ id: [UInt8], _ loaded: Loaded<LoadedContext>) {
-    let waiting = contextLoads.removeValue(forKey: id) ?? []
-    loadsWaiting -= waiting.count
-    guard state != .failed else {
-      for request in waiting { refuse(request, Home.stopped) }
-      return
-    }
-    if case .failed(let problem) = loaded {
-      for request in waiting { refuse(request, problem) }
-      return
-    }
-    if id.withUnsafeBytes({ sequencer.contexts.find($0) }) == nil {
-      var context = id.withUnsafeBytes { ResidentContext(new: $0) }
-      if case .found(let found) = loaded {
-        context = ResidentContext(found.state, lastPosition: found.lastPosition)
-      }
-      sequencer.contexts.insert(context, applied: applied)
-    }
-    for request in waiting { admit(request) }
-  }
-
   // MARK: Sequencing
 
   /// Turns an admitted append into events in the open batch. False: there is no room until a batch is sealed.
@@ -235,6 +92,12 @@ public final class Home {
     guard let context = request.context else { return true }
     let draft = request.draft
     guard let agent = draft.agentID else { return true }
+    if let id = draft.id, request.storedHash == nil, !recheckID(id, request) {
+      context.pins -= 1
+      request.context = nil
+      admit(request)
+      return true
+    }
     let change = sequencer.change(of: context, by: agent)
     let unitBytes = UnitEncoder.bytesMax(for: draft)
     let contextBytes = change == .none ? 0 : contextRecordBytesMax(context, agent)
@@ -259,17 +122,29 @@ public final class Home {
     case .exists(let id, let position):
       request.existing = id
       wait(request, for: position)
-    case .idTaken:
-      refuse(request, Problem(.conflict, at: "/id", "stands for another unit"))
+    case .idTaken(let position):
+      request.refusal = Problem(.conflict, at: "/id", "stands for another unit")
+      wait(request, for: position)
     case .fenceRejected:
       refuse(request, Problem(.fenceRejected, at: "/fence", "names a lock that is not held with this token"))
-    case .unexpectedSequence(let actual):
-      refuse(
-        request,
-        Problem(
-          .preconditionFailed, at: "/expected_sequence", "is not \(actual.rawValue), the unit's sequence now"))
+    case .unexpectedSequence(let actual, let position):
+      request.refusal = Problem(
+        .preconditionFailed, at: "/expected_sequence", "is not \(actual.rawValue), the unit's sequence now")
+      wait(request, for: position)
     }
     return true
+  }
+
+  /// Looks for an id among what was published since it was cleared: another append may have brought it while
+  /// this one waited. False: some of that has left the window already, so that it has to be cleared anew.
+  private func recheckID(_ id: UnitID, _ request: AppendRequest) -> Bool {
+    if let view = window.unit(id) {
+      request.storedHash = view.unit?.hash
+      return true
+    }
+    guard let through = request.idClearedThrough, window.lowest > through.next else { return true }
+    request.idClearedThrough = nil
+    return false
   }
 
   /// Room for the context's record once the agent is listed in it: at worst six bytes for each of its own.
@@ -301,7 +176,8 @@ public final class Home {
     metrics.units.add()
   }
 
-  /// Answers a repeated append once the first one is durable.
+  /// Answers what depends on `position` once that is durable: a refusal must not tell of what a crash could
+  /// take back either.
   private func wait(_ request: AppendRequest, for position: Position) {
     if position <= window.head {
       finish(request)
@@ -334,6 +210,7 @@ public final class Home {
     swap(&openRequests, &inFlightRequests)
     inFlight = batch
     isWitnessed = false
+    isRoomFound = false
     metrics.batches.add()
     metrics.batchUnits.record(UInt64(batch.count))
     metrics.batchBytes.record(UInt64(batch.paddedBytes))
@@ -341,9 +218,13 @@ public final class Home {
   }
 
   /// Appends the batch that found no room once more.
-  private func retry() {
-    guard isWaitingForRoom, let inFlight, log.isIdle else { return }
+  func retry() {
+    guard isWaitingForRoom, let inFlight, log.isIdle else {
+      isRoomFound = true
+      return
+    }
     isWaitingForRoom = false
+    isRoomFound = false
     log.append(inFlight, number: log.tail.number + 1, term: log.tail.term, completion: self)
   }
 
@@ -392,6 +273,7 @@ public final class Home {
   static var stopped: Problem { Problem(.unavailable, "the server is stopping") }
 
   func finish(_ request: AppendRequest, in batch: Batch? = nil) {
+    if let refusal = request.refusal { return refuse(request, refusal) }
     if let existing = request.existing {
       request.outcome = .exists(existing)
     } else if let batch {
@@ -402,7 +284,7 @@ public final class Home {
     surroundings?.completed(request)
   }
 
-  private func refuse(_ request: AppendRequest, _ problem: Problem) {
+  func refuse(_ request: AppendRequest, _ problem: Problem) {
     metrics.refusals.add()
     request.outcome = .refused(problem)
     request.context = nil

@@ -1,21 +1,21 @@
 internal import Bytes
-internal import Model
+package import Model
 
 /// A context as the sequencer decides against it. Home thread only.
-final class ResidentContext {
-  var state: ContextState
+package final class ResidentContext {
+  package var state: ContextState
   /// The newest event of this context: until the store has applied it, memory is the only place that knows.
-  var lastPosition: Position
+  package var lastPosition: Position
   /// Commands on their way that name this context.
-  var pins = 0
+  package var pins = 0
 
-  init(_ state: ContextState, lastPosition: Position) {
+  package init(_ state: ContextState, lastPosition: Position) {
     self.state = state
     self.lastPosition = lastPosition
   }
 
   /// A context that nothing is known of: its first event makes it revision 1.
-  convenience init(new id: UnsafeRawBufferPointer) {
+  package convenience init(new id: UnsafeRawBufferPointer) {
     var state = ContextState(id: id, createdAt: LogTime(microseconds: 0))
     state.revision = 0
     self.init(state, lastPosition: .zero)
@@ -24,22 +24,22 @@ final class ResidentContext {
 
 /// The contexts in memory, by id: those in use, and as many of the others as fit. One is forgotten only when
 /// nothing names it and the store has applied its last event, so that memory always beats the store.
-struct ResidentContexts {
+package struct ResidentContexts {
   private var names = ByteTable()
   private var entries: [ResidentContext?] = []
   private var hand = 0
   let countMax: Int
 
-  init(countMax: Int) { self.countMax = countMax }
+  package init(countMax: Int) { self.countMax = countMax }
 
-  var count: Int { names.count }
+  package var count: Int { names.count }
 
-  func find(_ id: UnsafeRawBufferPointer) -> ResidentContext? {
+  package func find(_ id: UnsafeRawBufferPointer) -> ResidentContext? {
     names.find(id).flatMap { entries[$0] }
   }
 
   /// Makes a context resident. It must not be already.
-  mutating func insert(_ context: ResidentContext, applied: Position) {
+  package mutating func insert(_ context: ResidentContext, applied: Position) {
     if names.count >= countMax { forgetSome(applied: applied) }
     let (slot, isNew) = context.state.id.withUnsafeBytes { names.insert($0) }
     precondition(isNew, "a context is resident once")

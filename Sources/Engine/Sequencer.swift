@@ -1,12 +1,12 @@
 internal import Bytes
-internal import Model
+package import Model
 
 /// Decides commands, one after the other, against the state that the log's events have made, and says which
 /// events follow. A value: no I/O, no clock, no randomness (a command brings `now` and random bits with it),
 /// so that the same commands give the same history, in a simulation or after a restart.
-struct Sequencer {
+package struct Sequencer {
   /// A command to append a unit, by an agent, to a context that is resident.
-  struct Append {
+  package struct Append {
     var context: ResidentContext
     var agent: UnsafeRawBufferPointer
     /// What `change` says of context and agent.
@@ -21,27 +21,46 @@ struct Sequencer {
     /// Wall clock, microseconds since 1970.
     var now: UInt64
     var random: UInt64
+
+    package init(
+      context: ResidentContext, agent: UnsafeRawBufferPointer, change: ContextChange, id: UnitID?,
+      hash: ContentHash, stored: ContentHash?, hasFence: Bool, expectedSequence: UInt64?, now: UInt64,
+      random: UInt64
+    ) {
+      self.context = context
+      self.agent = agent
+      self.change = change
+      self.id = id
+      self.hash = hash
+      self.stored = stored
+      self.hasFence = hasFence
+      self.expectedSequence = expectedSequence
+      self.now = now
+      self.random = random
+    }
   }
 
   /// What a unit by this agent does to its context besides growing it.
-  enum ContextChange { case none, joins, creates }
+  package enum ContextChange: Sendable { case none, joins, creates }
 
-  enum Decision: Equatable {
+  package enum Decision: Equatable {
     /// The unit is appended; if the context came into being or the agent joined it, that event stands first.
     case append(Appended)
     /// The unit was appended before; the answer waits until `position` is durable (zero: it is).
     case exists(UnitID, position: Position)
-    case idTaken
+    /// The id stands for another unit; that too is told only once `position` is durable.
+    case idTaken(position: Position)
     case fenceRejected
-    case unexpectedSequence(actual: Sequence)
+    /// The unit's sequence would be `actual`, by a history that is durable when `position` is.
+    case unexpectedSequence(actual: Sequence, position: Position)
   }
 
-  struct Appended: Equatable {
-    var contextEvent: Position?
-    var position: Position
-    var sequence: Sequence
-    var id: UnitID
-    var logTime: LogTime
+  package struct Appended: Equatable {
+    package var contextEvent: Position?
+    package var position: Position
+    package var sequence: Sequence
+    package var id: UnitID
+    package var logTime: LogTime
   }
 
   /// A unit that is sequenced and not yet published.
@@ -51,45 +70,50 @@ struct Sequencer {
     var hash: ContentHash
   }
 
-  private(set) var tail: Position
-  private(set) var logTime: LogTime
-  var contexts: ResidentContexts
+  package private(set) var tail: Position
+  package private(set) var logTime: LogTime
+  package var contexts: ResidentContexts
   private var ids = UnitIDMaker()
   private var pending = Ring<Pending>(capacity: 64)
 
-  init(tail: Position, logTime: LogTime, residentContextsMax: Int) {
+  package init(tail: Position, logTime: LogTime, residentContextsMax: Int) {
     self.tail = tail
     self.logTime = logTime
     contexts = ResidentContexts(countMax: residentContextsMax)
   }
 
-  func change(of context: ResidentContext, by agent: UnsafeRawBufferPointer) -> ContextChange {
+  package func change(of context: ResidentContext, by agent: UnsafeRawBufferPointer) -> ContextChange {
     if context.state.revision == 0 { return .creates }
     if context.state.agents.count >= Limits.contextAgentsMax { return .none }
     return context.state.agentIndex(agent) == nil ? .joins : .none
   }
 
   /// Decides the checks in api.md's order: id, fence, expected sequence. (Keys precede them.)
-  mutating func decide(_ command: Append) -> Decision {
+  package mutating func decide(_ command: Append) -> Decision {
     if let id = command.id {
       if let earlier = pendingUnit(id) {
-        return earlier.hash == command.hash ? .exists(id, position: earlier.position) : .idTaken
+        return earlier.hash == command.hash
+          ? .exists(id, position: earlier.position) : .idTaken(position: earlier.position)
       }
       if let stored = command.stored {
-        return stored == command.hash ? .exists(id, position: .zero) : .idTaken
+        return stored == command.hash ? .exists(id, position: .zero) : .idTaken(position: .zero)
       }
     }
     // A fence names a lock that is held now; nothing in this history grants one.
     if command.hasFence { return .fenceRejected }
     let sequence = command.context.state.lastSequence.next
     if let expected = command.expectedSequence, expected != sequence.rawValue {
-      return .unexpectedSequence(actual: sequence)
+      return .unexpectedSequence(actual: sequence, position: command.context.lastPosition)
     }
     return .append(append(command, sequence))
   }
 
   private mutating func append(_ command: Append, _ sequence: Sequence) -> Appended {
     logTime = max(logTime, LogTime(microseconds: command.now))
+    let id = command.id ?? ids.make(logTime: logTime, random: command.random)
+    // Where the clock stands still or was set back, ids run ahead of it. Log time goes with them, so that
+    // after a restart the last event's time alone says which ids were used.
+    if command.id == nil { logTime = max(logTime, id.time) }
     var contextEvent: Position?
     if command.change != .none {
       tail = tail.next
@@ -97,7 +121,6 @@ struct Sequencer {
       join(command.context, command.agent)
     }
     tail = tail.next
-    let id = command.id ?? ids.make(logTime: logTime, random: command.random)
     command.context.state.lastSequence = sequence
     command.context.lastPosition = tail
     pending.append(Pending(position: tail, id: id, hash: command.hash))
@@ -117,19 +140,19 @@ struct Sequencer {
   }
 
   /// Everything up to `position` is published: the window knows those units now.
-  mutating func published(through position: Position) {
+  package mutating func published(through position: Position) {
     while let first = pending.first, first.position <= position { _ = pending.popFirst() }
   }
 
   /// Takes in what an event says of the whole log: its end and its time.
-  mutating func observe(_ event: EventView) {
+  package mutating func observe(_ event: EventView) {
     if event.position > tail { tail = event.position }
     if event.logTime > logTime { logTime = event.logTime }
-    if let unit = event.unit { ids.observe(unit.id, logTime: event.logTime) }
+    ids.observe(UnitID.make(logTime: event.logTime, random: 0), logTime: event.logTime)
   }
 
   /// Takes in an event that the log already holds, of a context that is resident.
-  mutating func replay(_ event: EventView, in context: ResidentContext) {
+  package mutating func replay(_ event: EventView, in context: ResidentContext) {
     observe(event)
     guard event.position > context.lastPosition else { return }
     context.lastPosition = event.position
@@ -143,5 +166,12 @@ struct Sequencer {
     case nil:
       return
     }
+  }
+}
+
+extension UnitID {
+  /// The first microsecond that isn't before the time in the id: 48 bits of milliseconds, and 12 of 1/4096 ms.
+  fileprivate var time: LogTime {
+    LogTime(microseconds: (high >> 16) * 1000 + ((high & 0xFFF) * 1000 + 4095) / 4096)
   }
 }

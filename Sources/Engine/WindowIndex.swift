@@ -51,7 +51,7 @@ public final class WindowIndex {
   }
 
   /// Another index of the same batches.
-  func duplicate() -> WindowIndex {
+  package func duplicate() -> WindowIndex {
     let other = WindowIndex(head: batches.first.map { Position($0.firstPosition.rawValue - 1) } ?? head)
     for offset in 0..<batches.count { other.append(batches[offset]) }
     return other

@@ -96,7 +96,8 @@ public struct SubscriberSession: Sendable {
 
   /// A matching event was just published: whether to frame it now. If not, it is met again in catching up.
   public mutating func offers(_ position: Position, queuedBytes: Int) -> Bool {
-    guard mode == .live else { return false }
+    // A subscriber may name a start that history has not reached.
+    guard mode == .live, position > cursor else { return false }
     guard queuedBytes < limits.liveBytesMax else {
       mode = .catchingUp
       cursor = max(cursor, Position(position.rawValue - 1))

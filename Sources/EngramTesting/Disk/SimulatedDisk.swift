@@ -136,6 +136,22 @@ public final class SimulatedDisk: Disk {
     durableNames[name] = nil
   }
 
+  /// Where these bytes, of whole pages, stand so that no crash can take them back; nil if nowhere.
+  public func durablePlace(of bytes: UnsafeRawBufferPointer) -> (name: String, offset: UInt64)? {
+    for name in durableNames.keys.sorted() {
+      guard let file = durableNames[name] else { continue }
+      if let offset = file.durableOffset(of: bytes) { return (name, offset) }
+    }
+    return nil
+  }
+
+  /// What a crash at this moment leaves that takes back all it may.
+  public func durableCopy(seed: UInt64) -> SimulatedDisk {
+    let other = SimulatedDisk(seed: seed)
+    for (name, file) in durableNames { other.install(name, file.durableBytes()) }
+    return other
+  }
+
   /// A disk with the same files, all durable, and another seed.
   public func copy(seed: UInt64) -> SimulatedDisk {
     let other = SimulatedDisk(seed: seed)

@@ -1,4 +1,5 @@
 internal import EventLoop
+internal import Glibc
 
 /// One file in memory: what a reader sees now, and what of it a crash can still take back.
 final class SimulatedFile {
@@ -104,6 +105,40 @@ final class SimulatedFile {
     syncedSize = max(syncedSize, min(size, offset + UInt64(count)))
   }
 
+  /// Where `bytes` begin, at the start of a page, and are durable as a whole.
+  func durableOffset(of bytes: UnsafeRawBufferPointer) -> UInt64? {
+    let count = bytes.count / Self.pageBytes
+    guard count > 0, count <= pages.count else { return nil }
+    for first in 0...pages.count - count {
+      guard (0..<count).allSatisfy({ holds(bytes, page: $0, at: first + $0) }) else { continue }
+      let start = UInt64(first * Self.pageBytes / Self.sectorBytes)
+      let end = start + UInt64(bytes.count / Self.sectorBytes)
+      if (start..<end).allSatisfy({ unsynced[$0] == nil }), end * UInt64(Self.sectorBytes) <= syncedSize {
+        return UInt64(first * Self.pageBytes)
+      }
+    }
+    return nil
+  }
+
+  private func holds(_ bytes: UnsafeRawBufferPointer, page: Int, at index: Int) -> Bool {
+    guard let own = pages[index] else { return false }
+    let from = page * Self.pageBytes
+    return own.withUnsafeBytes { own in
+      own.isSame(as: UnsafeRawBufferPointer(rebasing: bytes[from..<from + Self.pageBytes]))
+    }
+  }
+
+  /// The file as a crash leaves it that takes back all it may.
+  func durableBytes() -> [UInt8] {
+    var result = bytes(at: 0, count: Int(size))
+    for (sector, before) in unsynced {
+      let offset = Int(sector) * Self.sectorBytes
+      result.replaceSubrange(offset..<offset + Self.sectorBytes, with: before)
+    }
+    result.removeLast(max(0, result.count - Int(syncedSize)))
+    return result
+  }
+
   var hasUnsynced: Bool { !unsynced.isEmpty || syncedSize != size }
 
   /// Power goes: each sector that wasn't durable is kept, lost or torn, each for itself.
@@ -130,5 +165,15 @@ final class SimulatedFile {
     guard offset < size else { return }
     let byte = bytes(at: offset, count: 1)[0] ^ mask
     withUnsafeBytes(of: byte) { store($0, at: offset) }
+  }
+}
+
+extension UnsafeRawBufferPointer {
+  /// Byte for byte, by memcmp(3): comparing element by element takes most of a simulation's time.
+  func isSame(as other: UnsafeRawBufferPointer) -> Bool {
+    guard count == other.count, let own = baseAddress, let base = other.baseAddress else {
+      return count == other.count
+    }
+    return memcmp(own, base, count) == 0
   }
 }

@@ -1,0 +1,129 @@
+import Bytes
+import EngramTesting
+import Engine
+import Model
+import Storage
+import Telemetry
+import WAL
+
+/// A home whose surroundings do what the test says, when the test says it.
+final class ManualHome: HomeSurroundings {
+  /// How an append ended, in a word.
+  enum Told: Equatable {
+    case appended(UInt64)
+    case exists
+    case refused(ErrorCode)
+  }
+
+  let log: SimulatedLog
+  let store: SimulatedStore
+  let home: Home
+  var clock: UInt64 = 1_700_000_000_000_000
+  var readsMax = Int.max
+  /// Reads under way: run the store's part, then hand over.
+  private(set) var reads: [() -> Void] = []
+  private(set) var published: [Batch] = []
+  private(set) var evicted: [Position] = []
+  private(set) var completed: [AppendRequest] = []
+  private(set) var failure: String?
+  /// Everything that anyone was told, in order.
+  private(set) var story: [String] = []
+  private var bits: UInt64 = 0
+  private var bodies: [UnsafeMutableRawBufferPointer] = []
+
+  init(
+    log: SimulatedLog = SimulatedLog(), store: SimulatedStore = SimulatedStore(), batches: [Batch] = [],
+    _ change: (inout EngineLimits) -> Void = { _ in }
+  ) throws {
+    var limits = EngineLimits()
+    limits.slabBytes = 16 << 10
+    change(&limits)
+    self.log = log
+    self.store = store
+    home = try Home(
+      recovered: log, batches: batches, store: store, limits: limits, metrics: EngineMetrics(Registry()),
+      pool: SlabPool(slabBytes: limits.slabBytes, keptMax: 4))
+    home.surroundings = self
+  }
+
+  deinit { for body in bodies { body.deallocate() } }
+
+  var wallClock: UInt64 { clock }
+
+  func randomBits() -> UInt64 {
+    bits += 1
+    return bits
+  }
+
+  func read<Found: Sendable>(
+    _ work: @escaping @Sendable () -> Found, _ done: @escaping (Found) -> Void
+  ) -> Bool {
+    guard reads.count < readsMax else { return false }
+    reads.append { done(work()) }
+    return true
+  }
+
+  func publish(_ batch: Batch) {
+    published.append(batch)
+    story.append("published \(batch.firstPosition.rawValue)...\(batch.lastPosition.rawValue)")
+  }
+
+  func completed(_ request: AppendRequest) {
+    completed.append(request)
+    story.append("told \(told(request).map { "\($0)" } ?? "nothing")")
+  }
+
+  func evicted(through position: Position) { evicted.append(position) }
+  func logFailed(_ reason: String) { failure = reason }
+
+  // MARK: What a test does
+
+  /// Submits a unit of one agent.
+  @discardableResult
+  func post(
+    _ context: String = "c", agent: String = "a", payload: String = "x", id: UnitID? = nil,
+    expected: UInt64? = nil, isFenced: Bool = false
+  ) -> AppendRequest {
+    var text = "{\"context_id\":\"\(context)\",\"agent_id\":\"\(agent)\",\"type\":\"MESSAGE\",\"payload\":\"\(payload)\""
+    if let id { text += ",\"id\":\"\(id)\"" }
+    if let expected { text += ",\"expected_sequence\":\(expected)" }
+    if isFenced { text += ",\"fence\":{\"resource_path\":\"/a\",\"token\":1}" }
+    text += "}"
+    let body = UnsafeMutableRawBufferPointer.allocate(byteCount: text.utf8.count, alignment: 16)
+    body.copyBytes(from: Array(text.utf8))
+    bodies.append(body)
+    let request = AppendRequest(loop: 0)
+    precondition(request.draft.parse(UnsafeRawBufferPointer(body)) == nil)
+    precondition(request.draft.resolveAgent(nil, isAuthenticated: false) == nil)
+    home.submit(request)
+    return request
+  }
+
+  func told(_ request: AppendRequest) -> Told? {
+    switch request.outcome {
+    case .appended(let event): .appended(event.unit?.sequence.rawValue ?? 0)
+    case .exists: .exists
+    case .refused(let problem): .refused(problem.code)
+    case nil: nil
+    }
+  }
+
+  /// Ends turns, and lets the log finish, until nothing is in flight.
+  func commit() {
+    repeat { home.endOfTurn() } while log.step()
+  }
+
+  /// Lets the oldest read finish.
+  func finishRead() {
+    guard !reads.isEmpty else { return }
+    reads.removeFirst()()
+  }
+
+  /// Applies all that is published, and tells the home.
+  func apply() throws {
+    for batch in published where batch.lastPosition > store.appliedPosition() {
+      try store.apply((0..<batch.count).map { batch.record($0) }, upTo: batch.lastPosition)
+    }
+    home.applied(through: store.appliedPosition())
+  }
+}
