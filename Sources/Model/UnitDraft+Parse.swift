@@ -186,27 +186,17 @@ extension UnitParts {
   private mutating func integer(
     _ scanner: inout JSONScanner, _ pointer: StaticString
   ) throws(JSONError) -> UInt64 {
-    guard try scanner.peek() == .number, let value = try whole(&scanner), value >= 0 else {
+    guard try scanner.peek() == .number, let value = try scanner.whole(), value >= 0 else {
       throw refuse("\(pointer)", "must be an integer from 0 to \(Limits.integerMax)")
     }
     return UInt64(value)
-  }
-
-  /// The number that comes next, if it is an integer of the contract: a larger one is refused by its place.
-  private func whole(_ scanner: inout JSONScanner) throws(JSONError) -> Int64? {
-    do throws(JSONError) {
-      return try scanner.number().integer
-    } catch {
-      guard error.reason == .integerTooLarge else { throw error }
-      return nil
-    }
   }
 
   private mutating func unitType(_ scanner: inout JSONScanner) throws(JSONError) -> WorkUnitType {
     let found: WorkUnitType?
     switch try scanner.peek() {
     case .string: found = knownName(try scanner.string()).flatMap(WorkUnitType.init(name:))
-    case .number: found = try whole(&scanner).flatMap(WorkUnitType.init(number:))
+    case .number: found = try scanner.whole().flatMap(WorkUnitType.init(number:))
     default: throw refuse("/type", "must be a name or a number")
     }
     guard let found else { throw refuse("/type", "is not a type of work unit") }
@@ -219,7 +209,7 @@ extension UnitParts {
     let found: RelationshipType?
     switch try scanner.peek() {
     case .string: found = knownName(try scanner.string()).flatMap(RelationshipType.init(name:))
-    case .number: found = try whole(&scanner).flatMap(RelationshipType.init(number:))
+    case .number: found = try scanner.whole().flatMap(RelationshipType.init(number:))
     default: throw refuse(pointer(), "must be a name or a number")
     }
     guard let found else { throw refuse(pointer(), "is not a type of relationship") }
