@@ -1,3 +1,4 @@
+// Longer than most files: one connection from first byte to last, whose phases are understood together.
 internal import API
 internal import Bytes
 internal import EventLoop
