@@ -68,6 +68,9 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
     log.onWrite = { metrics.syncs.record($0.nanoseconds) }
     log.clock = { EventLoop.monotonicNanoseconds() }
     housekeeping.engine = self
+    if let last = parts.batches.last {
+      housekeeping.replay = (last.lastPosition, parts.batches.reduce(0) { $0 + $1.paddedBytes })
+    }
   }
 
   /// Begins to keep house and to apply. Before the loops start.
