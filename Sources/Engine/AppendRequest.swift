@@ -25,6 +25,8 @@ public final class AppendRequest: @unchecked Sendable {
   var context: ResidentContext?
   var isIDCleared = false
   var storedHash: ContentHash?
+  /// No unit up to here has the draft's id.
+  var clearedHead = Position.zero
   var recordIndex = 0
   var existing: UnitID?
   /// Keeps the unit's memory.
@@ -38,6 +40,7 @@ public final class AppendRequest: @unchecked Sendable {
     context = nil
     isIDCleared = false
     storedHash = nil
+    clearedHead = .zero
     existing = nil
     batch = nil
   }

@@ -128,6 +128,7 @@ public final class Home {
       request.storedHash = hash
       return true
     case .notFound:
+      request.clearedHead = window.head
       return true
     case .failed(let problem):
       refuse(request, problem)
@@ -141,6 +142,7 @@ public final class Home {
   private func loadID(_ id: UnitID, _ request: AppendRequest) {
     // What was evicted from the window while the store was read might be missed by both: then read again.
     let lowest = window.lowest
+    let head = window.head
     let store = store
     loadsWaiting += 1
     let taken = surroundings?.read({ Home.find(id, in: store, tier: .disk) }) { [self] found in
@@ -153,6 +155,7 @@ public final class Home {
       case .failed(let problem): return refuse(request, problem)
       }
       request.isIDCleared = true
+      request.clearedHead = head
       admit(request)
     }
     if taken != true {
@@ -161,12 +164,30 @@ public final class Home {
     }
   }
 
+  /// Looks again for a unit that was published under the append's id while it waited. False: it has to be
+  /// admitted anew, because the window may have let that unit go.
+  private func isStillClear(_ request: AppendRequest) -> Bool {
+    guard let id = request.draft.id, request.storedHash == nil, window.head > request.clearedHead else {
+      return true
+    }
+    if let view = window.unit(id) {
+      request.storedHash = view.unit?.hash
+      return true
+    }
+    return window.lowest <= request.clearedHead.next
+  }
+
   /// Makes the append's context resident. False: that happens later.
   private func bringContext(_ request: AppendRequest) -> Bool {
     let id = request.draft.contextID
     if let context = sequencer.contexts.find(id) {
       request.context = context
       return true
+    }
+    if !contextLoads.isEmpty, contextLoads[[UInt8](id)] != nil {
+      // A second copy could grow and be forgotten before the load under way comes back with an old one.
+      loadContext([UInt8](id), request)
+      return false
     }
     switch Home.load(id, from: store, tier: .cacheOnly) {
     case .found(let loaded):
@@ -233,6 +254,13 @@ public final class Home {
   /// Turns an admitted append into events in the open batch. False: there is no room until a batch is sealed.
   func place(_ request: AppendRequest) -> Bool {
     guard let context = request.context else { return true }
+    guard isStillClear(request) else {
+      context.pins -= 1
+      request.context = nil
+      request.isIDCleared = false
+      admit(request)
+      return true
+    }
     let draft = request.draft
     guard let agent = draft.agentID else { return true }
     let change = sequencer.change(of: context, by: agent)
