@@ -219,11 +219,11 @@ public final class EventStream: SocketDelegate, TimerTarget, @unchecked Sendable
   // MARK: Life
 
   public func timerFired(tag: UInt64) {
-    guard !isEnded else { return }
-    if tag == EventStream.heartbeatTag {
-      heartbeat()
-    } else {
+    if tag == EventStream.stallTag {
+      // Also of a stream that has ended: what is left in its outbox must not keep the socket for ever.
       checkStall()
+    } else if !isEnded {
+      heartbeat()
     }
   }
 

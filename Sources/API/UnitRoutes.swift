@@ -31,6 +31,7 @@ extension LoopServices {
         throw Problem(.internal, "the unit that was appended before is gone")
       }
       write(unit, .ok, isMinimal, to: exchange)
+      withExtendedLifetime(page) {}
     case .refused(let problem):
       throw problem
     case nil:

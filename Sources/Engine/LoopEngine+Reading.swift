@@ -111,7 +111,7 @@ extension LoopEngine {
       if above <= wanted.range.upperBound { take(above...wanted.range.upperBound, wanted, into: &page) }
       let reached = page.units.last?.unit?.sequence.rawValue
       if above <= wanted.range.upperBound, reached != above {
-        page.isCutShort = page.units.count < wanted.limit && !views.isEmpty
+        if page.units.count < wanted.limit, !views.isEmpty { page.isCutShort = true }
         return page
       }
       page.add(views, limit: wanted.limit, bytesMax: wanted.bytesMax)
@@ -120,10 +120,9 @@ extension LoopEngine {
     }
     page.add(views, limit: wanted.limit, bytesMax: wanted.bytesMax)
     if stored?.end == .stopped { page.isCutShort = true }
-    guard !page.isCutShort, above <= wanted.range.upperBound,
-      let held = wanted.context.withUnsafeBytes({ window.sequences(of: $0) })
-    else { return page }
-    if held.lowerBound <= above {
+    guard !page.isCutShort, above <= wanted.range.upperBound else { return page }
+    // That there is more above was read off the window: what it no longer has by now, the store has.
+    if let held = wanted.context.withUnsafeBytes({ window.sequences(of: $0) }), held.lowerBound <= above {
       take(above...wanted.range.upperBound, wanted, into: &page)
     } else {
       page.isCutShort = true

@@ -82,6 +82,7 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
       case .answered:
         finishRequest()
       case .streaming:
+        resumeReceiving()
         release()
         phase = .over
         socket.loop.cancel(timer)
@@ -297,7 +298,8 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
     settle(headBytes + bodyBytes)
     began = socket.loop.now
     guard socket.queuedBytes <= acceptor.limits.queuedBytesMax else {
-      // The peer asks faster than it reads: it waits until it has read.
+      // The peer asks faster than it reads: it waits until it has read, and holds none of the loop's buffers.
+      moveToInput()
       headBytes = 0
       bodyBytes = 0
       isWaitingForDrain = true
@@ -311,7 +313,12 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
 
   private func goOn() {
     advanceBuffered()
-    if phase == .head, isEnded { close() }
+    switch phase {
+    case .head: if isEnded || (acceptor.isDraining && !parser.isUnderWay) { close() }
+    // The rest of the body will not come.
+    case .body: if isEnded { close() }
+    case .handling, .over: break
+    }
   }
 
   /// Takes up what is left over of the request before and what came meanwhile.
@@ -379,7 +386,11 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
     var deadline: UInt64
     switch phase {
     case .over:
-      if !socket.isClosing { socket.abort() }
+      guard !socket.isClosing else { return }
+      let stalled = socket.lastSendProgress &+ limits.stallNanoseconds
+      guard socket.queuedBytes > 0, stalled > now else { return socket.abort() }
+      // A peer that reads slowly reads.
+      timer = socket.loop.setTimer(after: stalled &- now, self, tag: 0)
       return
     case .handling: deadline = now &+ limits.headNanoseconds
     case .head: deadline = began &+ (parser.isUnderWay ? limits.headNanoseconds : limits.idleNanoseconds)
