@@ -63,6 +63,13 @@ public final class SlabPool: Sendable {
     self.keptMax = keptMax
   }
 
+  deinit {
+    // Every slab out there holds the pool, so that these are all. What is registered belongs to its caller.
+    for kept in free.withLock({ $0 }) where kept.registration < 0 {
+      Glibc.free(UnsafeMutableRawPointer(bitPattern: kept.address))
+    }
+  }
+
   public func take() -> Slab {
     if let reused = free.withLock({ $0.popLast() }), let base = UnsafeMutableRawPointer(bitPattern: reused.address) {
       return Slab(base: base, capacity: slabBytes, registration: reused.registration, pool: self)

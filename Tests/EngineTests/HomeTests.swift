@@ -55,7 +55,9 @@ struct HomeTests {
   }
 
   @Test(arguments: [SimulatedLog.Failure.kept, .lost])
-  func `when the log fails nobody is answered, and no append is taken any more`(failure: SimulatedLog.Failure) throws {
+  func `when the log fails nobody is answered, and nothing is taken any more`(
+    failure: SimulatedLog.Failure
+  ) throws {
     let bench = try ManualHome()
     bench.log.failNextWrite = failure
     let first = bench.post()

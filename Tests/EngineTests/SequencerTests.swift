@@ -24,8 +24,8 @@ struct SequencerTests {
       return BatchMaker.name(agent).asName { agent in
         sequencer.decide(
           Sequencer.Append(
-            context: context, agent: agent, change: sequencer.change(of: context, by: agent), id: id, hash: hash,
-            stored: stored, hasFence: hasFence, expectedSequence: expected, now: now, random: random))
+            context: context, agent: agent, change: sequencer.change(of: context, by: agent), id: id,
+            hash: hash, stored: stored, hasFence: hasFence, expectedSequence: expected, now: now, random: random))
       }
     }
 
@@ -180,7 +180,8 @@ struct SequencerTests {
           if let event = EventView(bytes) { sequencer.replay(event, in: context) }
         }
       }
-      #expect(context.state.lastSequence == Sequence(3) && context.lastPosition == Position(3), "round \(round)")
+      #expect(context.state.lastSequence == Sequence(3), "round \(round)")
+      #expect(context.lastPosition == Position(3), "round \(round)")
       #expect(sequencer.tail == Position(3) && sequencer.logTime == LogTime(microseconds: 3000))
     }
   }

@@ -2,8 +2,8 @@ import EngramTesting
 import Glibc
 import Testing
 
-/// The promises of the server, from seeds: see `Simulation`. `ENGRAM_SEEDS` says how many seeds are run (1,000),
-/// `ENGRAM_SEED` runs a single one again.
+/// The promises of the server, from seeds: see `Simulation`. `ENGRAM_SEEDS` says how many seeds are run
+/// (1,000), `ENGRAM_SEED` runs a single one again.
 struct SimulationTests {
   private static let chunks: UInt64 = 8
 
@@ -35,9 +35,9 @@ struct SimulationTests {
     guard seeds.count >= 100, failures == 0 else { return }
     // The seeds have to go where it hurts.
     #expect(sum.crashes > seeds.count && sum.cutStarts > seeds.count / 8 && sum.tornTails > seeds.count / 20)
-    #expect(sum.appended > 4 * seeds.count && sum.exists > seeds.count / 2 && sum.storageFull > seeds.count / 2)
-    #expect(sum.logFailures > seeds.count / 20 && sum.damaged > seeds.count / 20 && sum.evictions > seeds.count)
-    #expect(sum.recycled > seeds.count / 10)
+    #expect(sum.appended > 4 * seeds.count && sum.exists > seeds.count / 2)
+    #expect(sum.storageFull > seeds.count / 2 && sum.logFailures > seeds.count / 20)
+    #expect(sum.damaged > seeds.count / 20 && sum.evictions > seeds.count && sum.recycled > seeds.count / 10)
   }
 
   @Test func `the same seed gives the same trace`() {

@@ -10,7 +10,10 @@ struct WindowIndexTests {
   ) -> [UInt64] {
     var found: [UInt64] = []
     BatchMaker.name(context).asName { name in
-      window.units(in: name, range, reverse: reverse) { found.append($0.position.rawValue) ; return true }
+      window.units(in: name, range, reverse: reverse) {
+        found.append($0.position.rawValue)
+        return true
+      }
     }
     return found
   }
@@ -116,7 +119,9 @@ struct WindowIndexTests {
 
   private static let names = ["a", "b", "c", "d", "a longer name than the others"]
 
-  private static func check(_ window: WindowIndex, _ naive: Naive, gone: [UnitID], _ random: inout SeededRandom) {
+  private static func check(
+    _ window: WindowIndex, _ naive: Naive, gone: [UnitID], _ random: inout SeededRandom
+  ) {
     #expect(window.batchCount == naive.batches.count)
     #expect(window.bytes == naive.batches.reduce(0) { $0 + $1.batch.paddedBytes })
     for unit in naive.units { #expect(window.unit(unit.id)?.position.rawValue == unit.position) }

@@ -62,7 +62,9 @@ struct SubscriberSessionTests {
       title: "room in the outbox", cursor: 7, head: 10, lowest: 5, queued: 299,
       step: .readWindow(after: Position(7)), mode: .catchingUp),
     Next(title: "a full outbox", cursor: 7, head: 10, lowest: 5, queued: 300, step: .wait, mode: .catchingUp),
-    Next(title: "a full outbox at the head", cursor: 10, head: 10, lowest: 5, queued: 900, step: .wait, mode: .live),
+    Next(
+      title: "a full outbox at the head", cursor: 10, head: 10, lowest: 5, queued: 900, step: .wait,
+      mode: .live),
   ])
   func next(_ row: Next) {
     var session = Self.session(after: row.cursor)
@@ -134,7 +136,8 @@ struct SubscriberSessionTests {
 
   // MARK: The promise
 
-  /// A seeded world: events are published, some match; the window moves on; the outbox drains; the store answers later.
+  /// A seeded world: events are published, some match; the window moves on; the outbox drains; the store
+  /// answers later.
   private struct World {
     var random: SeededRandom
     var head: UInt64 = 0

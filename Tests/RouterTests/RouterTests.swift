@@ -62,7 +62,8 @@ struct RouterTests {
       let expected = naive.filter { $0.value?.contains(context) ?? true }.keys.sorted()
       #expect(Self.matches(router, context) == expected, "seed \(seed), step \(step)")
       // A subscriber without a context is in no list.
-      #expect(router.isEmpty == naive.values.allSatisfy { $0?.isEmpty ?? false }, "seed \(seed), step \(step)")
+      let isEmpty = naive.values.allSatisfy { $0?.isEmpty ?? false }
+      #expect(router.isEmpty == isEmpty, "seed \(seed), step \(step)")
     }
   }
 }

@@ -55,9 +55,8 @@ struct HistoryModel {
     guard event.position == head.next else { return "follows position \(head.rawValue)" }
     guard event.isIntact else { return "is not intact" }
     guard event.logTime >= logTime else { return "log time falls" }
-    guard let name = event.contextID.map({ [UInt8]($0) }), let agent = event.agentID.map({ [UInt8]($0) }) else {
-      return "names no context or agent"
-    }
+    guard let name = event.contextID.map({ [UInt8]($0) }), let agent = event.agentID.map({ [UInt8]($0) })
+    else { return "names no context or agent" }
     logTime = event.logTime
     records.append([UInt8](event.bytes))
     switch event.kind {

@@ -17,7 +17,7 @@ protocol ProcessWitness: AnyObject {
   func violate(_ text: String)
 }
 
-/// One life of the server: a real home over a real log, and everything around it as a list of events that are due.
+/// One life of the server: a real home over a real log, and everything around it as events that are due.
 /// Nothing happens by itself; the simulation picks what happens next.
 final class SimulatedProcess: HomeSurroundings {
   let home: Home
@@ -93,7 +93,9 @@ final class SimulatedProcess: HomeSurroundings {
   }
 
   func completed(_ request: AppendRequest) {
-    if failure != nil, !isRefused(request) { witness.violate("an append is acknowledged after the log failed") }
+    if failure != nil, !isRefused(request) {
+      witness.violate("an append is acknowledged after the log failed")
+    }
     if request.loop == 0 { witness.answered(request) } else { mail.append(.completed(request)) }
   }
 

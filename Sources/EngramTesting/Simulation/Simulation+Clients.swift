@@ -126,8 +126,9 @@ extension Simulation {
     guard isSame else { return "\(place) isn't what its client posted" }
     let start = Int(unit.payloadOffset) + 1
     let end = start + Int(unit.payloadLength) - 2
-    guard start <= end, end < event.body.count, 
-      post.token.withUnsafeBytes({ $0.isSame(as: UnsafeRawBufferPointer(rebasing: event.body[start..<end])) }) else {
+    guard start <= end, end < event.body.count else { return "\(place) has no payload" }
+    let told = UnsafeRawBufferPointer(rebasing: event.body[start..<end])
+    guard post.token.withUnsafeBytes({ $0.isSame(as: told) }) else {
       return "\(place) has another payload than its client posted"
     }
     return nil

@@ -42,7 +42,9 @@ extension Simulation {
         try recover()
         return
       } catch {
-        guard disk.isDead || isOutOfSpace(error) else { return violate("a start refuses after a crash: \(error)") }
+        guard disk.isDead || isOutOfSpace(error) else {
+          return violate("a start refuses after a crash: \(error)")
+        }
         counts.cutStarts += 1
         trace.note(.cutStart, UInt64(disk.calls))
         disk.capacityBytes = .max
@@ -100,17 +102,22 @@ extension Simulation {
         position = event.position
       }
       if batch.firstPosition > model.head {
-        let isSame = zip(events, inFlight).allSatisfy { event, sent in sent.withUnsafeBytes { $0.isSame(as: event.bytes) } }
+        let isSame = zip(events, inFlight).allSatisfy { event, sent in
+          sent.withUnsafeBytes { $0.isSame(as: event.bytes) }
+        }
         guard isSame else { return violate("the batch in flight has changed in the crash") }
         if let problem = model.extend(events) { return violate(problem) }
       } else if let wrong = events.first(where: { !model.holds($0) }) {
         return violate("position \(wrong.position.rawValue) has changed in the crash")
       }
     }
-    if position != max(end, after) { violate("the log ends at \(end.rawValue), and was read to \(position.rawValue)") }
+    if position != max(end, after) {
+      violate("the log ends at \(end.rawValue), and was read to \(position.rawValue)")
+    }
   }
 
-  /// After a quiet while the last batch has its witness: if a bit of it flips then, the next start must say so.
+  /// After a quiet while the last batch has its witness: if a bit of it flips then, the next start must
+  /// say so.
   func rotAfterWitness() {
     quiesce()
     guard isSound, let process, process.failure == nil, !disk.isDead else { return crash() }

@@ -63,11 +63,11 @@ public struct SimulationCounts: Sendable {
   }
 }
 
-/// A server's lives in one thread, from a seed: clients post, the disk and the store take their time and fail, power
-/// goes at any moment, and a naive model says what must be there afterwards.
+/// A server's lives in one thread, from a seed: clients post, the disk and the store take their time and
+/// fail, power goes at any moment, and a naive model says what must be there afterwards.
 ///
-/// Real: home (admission, sequencing, commit), window, log and its recovery. Simulated: disk, store, clock, chance,
-/// threads and clients. One use; one thread.
+/// Real: home (admission, sequencing, commit), window, log and its recovery. Simulated: disk, store, clock,
+/// chance, threads and clients. One use; one thread.
 public final class Simulation {
   static let segmentBytes: UInt64 = 64 << 10
   static let slabBytes = 32 << 10

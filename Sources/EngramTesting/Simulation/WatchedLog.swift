@@ -1,11 +1,11 @@
 public import Model
 public import WAL
 
-/// A log that lets a test see each batch on its way, and, to show that the tests would notice, breaks the first
-/// rule: it can say that a batch is durable before it is.
+/// A log that lets a test see each batch on its way, and, to show that the tests would notice, breaks the
+/// first rule: it can say that a batch is durable before it is.
 public final class WatchedLog: CommitLog {
-  /// Stands between the log and whoever waits for it: a log that dies in the middle of an operation keeps this,
-  /// and not the whole server.
+  /// Stands between the log and whoever waits for it: a log that dies in the middle of an operation keeps
+  /// this, and not the whole server.
   private final class Relay: CommitCompletion {
     var target: (any CommitCompletion)?
     /// The target was told already that it is done.

@@ -84,7 +84,8 @@ final class ManualHome: HomeSurroundings {
     _ context: String = "c", agent: String = "a", payload: String = "x", id: UnitID? = nil,
     expected: UInt64? = nil, isFenced: Bool = false
   ) -> AppendRequest {
-    var text = "{\"context_id\":\"\(context)\",\"agent_id\":\"\(agent)\",\"type\":\"MESSAGE\",\"payload\":\"\(payload)\""
+    var text = "{\"context_id\":\"\(context)\",\"agent_id\":\"\(agent)\",\"type\":\"MESSAGE\""
+    text += ",\"payload\":\"\(payload)\""
     if let id { text += ",\"id\":\"\(id)\"" }
     if let expected { text += ",\"expected_sequence\":\(expected)" }
     if isFenced { text += ",\"fence\":{\"resource_path\":\"/a\",\"token\":1}" }
