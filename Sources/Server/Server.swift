@@ -28,7 +28,8 @@ public final class Server: @unchecked Sendable {
   private let configuration: Configuration
   private let logger: Logger
   private let registry = Registry()
-  private let loops: [EventLoop]
+  /// Tests read their counters.
+  let loops: [EventLoop]
   private let engine: LiveEngine
   private let lock: DirectoryLock
   private let listeners: [Listener]
@@ -64,6 +65,9 @@ public final class Server: @unchecked Sendable {
       listeners = try Listener.bindAll(
         address: configuration.address, port: configuration.port, loops: loops)
     } catch {
+      // What the engine has begun comes back to its loops: it ends as after a run, and lets the directory go.
+      for loop in loops { loop.start() }
+      Server.end(engine, loops)
       throw ServerFailure(EX_UNAVAILABLE, "cannot listen on \(configuration.listen): \(error)")
     }
     let api = APIMetrics(registry)
@@ -178,6 +182,11 @@ public final class Server: @unchecked Sendable {
     engine.homeLoop.perform { engine.drain { durable.countDown() } }
     _ = durable.wait(seconds: Server.drainSeconds)
     status.isServing.store(false, ordering: .releasing)
+    Server.end(engine, loops)
+  }
+
+  /// Ends the engine's threads and the loops, and closes log and store. The loops run.
+  private static func end(_ engine: LiveEngine, _ loops: [EventLoop]) {
     engine.quiesce()
     for loop in loops.reversed() { loop.stop() }
     for loop in loops.reversed() { loop.join() }
