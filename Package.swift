@@ -90,8 +90,13 @@ let package = Package(
     suite("Storage", ["Storage", "Model", "Bytes", "EngramTesting", "CRocksDB"]),
     suite("Notifier", ["Notifier", "Model"]),
     suite("Engine", ["Engine", "Model", "Bytes", "WAL", "Storage", "EventLoop", "EngramTesting"]),
-    suite("API", ["API", "Model", "Bytes", "HTTP"]),
-    suite("Server", ["Server", "API", "Engine", "Model", "Bytes", "EventLoop", "HTTP", "EngramTesting"]),
+    suite("API", ["API", "Model", "Bytes", "HTTP", "EventLoop", "Engine", "Telemetry"]),
+    suite(
+      "Server",
+      [
+        "Server", "API", "Engine", "Model", "Bytes", "EventLoop", "HTTP", "EngramTesting", "CEventLoopTesting",
+        .product(name: "Logging", package: "swift-log"),
+      ]),
     suite("Architecture", []),
   ]
 )
