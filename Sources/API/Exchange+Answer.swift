@@ -90,7 +90,9 @@ extension Exchange {
     begin(status, .json, length: count, fieldBytes: 64) {
       $0.field("Preference-Applied", "return=minimal")
     }
-    if !isHeadOnly { memory.withUnsafeBytes { socket.output.write(UnsafeRawBufferPointer(rebasing: $0[..<count])) } }
+    if !isHeadOnly {
+      memory.withUnsafeBytes { socket.output.write(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+    }
   }
 
   /// Puts a unit's JSON into the outbox.

@@ -99,7 +99,8 @@ enum ByteRange: Equatable {
     self = .ignored
     let text = [UInt8](field)
     guard text.count > 6, text[..<6].elementsEqual("bytes=".utf8) else { return }
-    let bounds = text[6...].split(separator: UInt8(ascii: "-"), maxSplits: 1, omittingEmptySubsequences: false)
+    let bounds = text[6...].split(
+      separator: UInt8(ascii: "-"), maxSplits: 1, omittingEmptySubsequences: false)
     guard bounds.count == 2 else { return }
     func number(_ digits: ArraySlice<UInt8>) -> UInt64? {
       digits.allSatisfy { $0 >= 0x30 && $0 <= 0x39 } ? UInt64(String(decoding: digits, as: UTF8.self)) : nil

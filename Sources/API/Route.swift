@@ -48,7 +48,9 @@ public enum Route {
 
   /// The route of a request's path, if there is one. `/v1` before any path means the same path.
   static func match(_ path: ByteRun, in bytes: UnsafeRawBufferPointer) -> Match? {
-    func spells(_ run: ByteRun, _ name: StaticString) -> Bool { PercentEncoding.equal(run.bytes(in: bytes), name) }
+    func spells(_ run: ByteRun, _ name: StaticString) -> Bool {
+      PercentEncoding.equal(run.bytes(in: bytes), name)
+    }
     var segments = PathSegments(path, in: bytes)
     guard var first = segments.next() else { return nil }
     if spells(first, "v1") {

@@ -14,13 +14,16 @@ extension LoopServices {
     try noQuery(exchange)
     try requireJSON(exchange)
     if exchange.head.has(.idempotencyKey) {
-      throw Problem(.invalidRequest, "Idempotency-Key is not served by this version; choose the unit's id instead")
+      throw Problem(
+        .invalidRequest, "Idempotency-Key is not served by this version; choose the unit's id instead")
     }
     let isMinimal = exchange.head.lists("return=minimal", in: .prefer, bytes: exchange.headBytes)
     let request = exchange.appendRequest
     request.reset()
     if let problem = request.draft.parse(exchange.body) { throw problem }
-    if let problem = request.draft.resolveAgent(try caller(exchange), isAuthenticated: false) { throw problem }
+    if let problem = request.draft.resolveAgent(try caller(exchange), isAuthenticated: false) {
+      throw problem
+    }
     await engine.append(request)
     switch request.outcome {
     case .appended(let unit):

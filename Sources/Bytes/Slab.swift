@@ -71,7 +71,9 @@ public final class SlabPool: Sendable {
   }
 
   public func take() -> Slab {
-    if let reused = free.withLock({ $0.popLast() }), let base = UnsafeMutableRawPointer(bitPattern: reused.address) {
+    if let reused = free.withLock({ $0.popLast() }),
+      let base = UnsafeMutableRawPointer(bitPattern: reused.address)
+    {
       return Slab(base: base, capacity: slabBytes, registration: reused.registration, pool: self)
     }
     return Slab(base: Slab.allocate(slabBytes), capacity: slabBytes, registration: -1, pool: self)

@@ -91,15 +91,17 @@ public final class Applier: @unchecked Sendable {
 
   public func start() {
     let keep = Unmanaged.passRetained(self)
-    let failed = pthread_create(&thread, nil, { argument in
-      guard let argument else { return nil }
-      let applier = Unmanaged<Applier>.fromOpaque(argument).takeRetainedValue()
-      EventLoop.nameThread("engram-apply")
-      // Of this thread only (nice(2), NPTL): loops and the kernel's flush workers go first.
-      _ = nice(5)
-      applier.run()
-      return nil
-    }, keep.toOpaque())
+    let failed = pthread_create(
+      &thread, nil,
+      { argument in
+        guard let argument else { return nil }
+        let applier = Unmanaged<Applier>.fromOpaque(argument).takeRetainedValue()
+        EventLoop.nameThread("engram-apply")
+        // Of this thread only (nice(2), NPTL): loops and the kernel's flush workers go first.
+        _ = nice(5)
+        applier.run()
+        return nil
+      }, keep.toOpaque())
     precondition(failed == 0, "no thread for the applier")
     isStarted = true
   }

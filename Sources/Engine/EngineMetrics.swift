@@ -33,7 +33,8 @@ public final class EngineMetrics: Sendable {
       "engram_log_sync_duration_seconds", "Time of one durable write of the log.", .seconds)
     refusals = registry.counter("engram_appends_refused_total", "Appends refused, for whatever reason.")
     position = registry.gauge("engram_log_position", "Position of the newest event.")
-    applied = registry.gauge("engram_store_applied_position", "Position up to which the store has applied events.")
+    applied = registry.gauge(
+      "engram_store_applied_position", "Position up to which the store has applied events.")
     persisted = registry.gauge(
       "engram_store_persisted_position", "Position up to which the store has events on disk.")
     windowBytes = registry.gauge("engram_window_bytes", "Bytes of log in the recent window.")

@@ -59,7 +59,8 @@ final class Housekeeping: TimerTarget, @unchecked Sendable {
     engine.log.trim(through: persisted)
     engine.log.tick()
     roundsSinceFlush += 1
-    if engine.log.logBytes > Housekeeping.flushAfterBytes || roundsSinceFlush >= Housekeeping.flushAfterRounds {
+    if engine.log.logBytes > Housekeeping.flushAfterBytes || roundsSinceFlush >= Housekeeping.flushAfterRounds
+    {
       roundsSinceFlush = 0
       if persisted < engine.home.tail { engine.applier.requestFlush() }
     }

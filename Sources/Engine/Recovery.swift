@@ -131,7 +131,9 @@ extension LiveEngine {
     let identity = try Recovery.identity(recovered, store)
     do throws(StoreError) {
       if store == nil { store = try RocksStore(path: path, logUUID: identity.bytes, options: storeOptions) }
-      guard let store else { throw StoreError(operation: "open", message: "no store", severity: .operational) }
+      guard let store else {
+        throw StoreError(operation: "open", message: "no store", severity: .operational)
+      }
       report.tail = recovered.tail.lastPosition
       report.recoveredEvents = recovered.records
       report.scannedBytes = recovered.scannedBytes

@@ -89,7 +89,9 @@ public struct EventView {
   public var kindNumber: UInt8 { bytes[4] }
   public var kind: EventKind? { EventKind(rawValue: bytes[4]) }
   public var flags: UInt8 { bytes[5] }
-  public var namespace: UInt16 { UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: 6, as: UInt16.self)) }
+  public var namespace: UInt16 {
+    UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: 6, as: UInt16.self))
+  }
   public var position: Position {
     Position(UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self)))
   }

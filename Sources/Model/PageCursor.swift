@@ -36,7 +36,9 @@ public struct PageCursor: Hashable, Sendable {
   /// Reads the cursor that a client sent with a query of this hash.
   public init(_ text: [UInt8], of queryHash: UInt64) throws(Fault) {
     let read: Result<PageCursor, Fault> = text.withUnsafeBytes { bytes in
-      do throws(Fault) { return .success(try PageCursor(bytes, of: queryHash)) } catch { return .failure(error) }
+      do throws(Fault) { return .success(try PageCursor(bytes, of: queryHash)) } catch {
+        return .failure(error)
+      }
     }
     self = try read.get()
   }

@@ -241,7 +241,9 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
   /// The bytes at hand aren't enough: those in a receive buffer move to the connection's own memory.
   private func moveToInput() {
     guard case .lent(let buffer, let bytes) = source else { return }
-    if phase == .body, case .length(let length) = exchange.head.body { input.reserve(headBytes + Int(length)) }
+    if phase == .body, case .length(let length) = exchange.head.body {
+      input.reserve(headBytes + Int(length))
+    }
     input.append(bytes)
     recycle(buffer)
     source = .gathered
@@ -396,7 +398,8 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
     case .head: deadline = began &+ (parser.isUnderWay ? limits.headNanoseconds : limits.idleNanoseconds)
     case .body:
       deadline = min(
-        max(began, socket.lastReceiveProgress) &+ limits.bodyNanoseconds, began &+ limits.bodyTotalNanoseconds)
+        max(began, socket.lastReceiveProgress) &+ limits.bodyNanoseconds, began &+ limits.bodyTotalNanoseconds
+      )
     }
     if socket.queuedBytes > 0 {
       let stalled = socket.lastSendProgress &+ limits.stallNanoseconds

@@ -28,7 +28,8 @@ public final class Server: @unchecked Sendable {
   private let configuration: Configuration
   private let logger: Logger
   private let registry = Registry()
-  private let loops: [EventLoop]
+  /// Tests read their counters.
+  let loops: [EventLoop]
   private let engine: LiveEngine
   private let lock: DirectoryLock
   private let listeners: [Listener]
@@ -64,6 +65,9 @@ public final class Server: @unchecked Sendable {
       listeners = try Listener.bindAll(
         address: configuration.address, port: configuration.port, loops: loops)
     } catch {
+      // What the engine has begun comes back to its loops: it ends as after a run, and lets the directory go.
+      for loop in loops { loop.start() }
+      Server.end(engine, loops)
       throw ServerFailure(EX_UNAVAILABLE, "cannot listen on \(configuration.listen): \(error)")
     }
     let api = APIMetrics(registry)
@@ -84,7 +88,8 @@ public final class Server: @unchecked Sendable {
       switch error {
       case .held:
         throw ServerFailure(
-          EX_CANTCREAT, "another process uses the data directory \(path); stop it, or choose another --data-dir")
+          EX_CANTCREAT,
+          "another process uses the data directory \(path); stop it, or choose another --data-dir")
       case .failed(let code, let operation):
         throw ServerFailure(EX_CANTCREAT, "\(operation): \(String(cString: strerror(code)))")
       }
@@ -168,7 +173,8 @@ public final class Server: @unchecked Sendable {
       }
     }
     if !left.wait(seconds: Server.drainSeconds) {
-      logger.warning("some answers were still under way after \(Server.drainSeconds) s; their connections are cut")
+      logger.warning(
+        "some answers were still under way after \(Server.drainSeconds) s; their connections are cut")
       for acceptor in acceptors {
         acceptor.services.engine.loop.perform { acceptor.abort() }
       }
@@ -178,6 +184,11 @@ public final class Server: @unchecked Sendable {
     engine.homeLoop.perform { engine.drain { durable.countDown() } }
     _ = durable.wait(seconds: Server.drainSeconds)
     status.isServing.store(false, ordering: .releasing)
+    Server.end(engine, loops)
+  }
+
+  /// Ends the engine's threads and the loops, and closes log and store. The loops run.
+  private static func end(_ engine: LiveEngine, _ loops: [EventLoop]) {
     engine.quiesce()
     for loop in loops.reversed() { loop.stop() }
     for loop in loops.reversed() { loop.join() }
@@ -199,7 +210,9 @@ public final class Server: @unchecked Sendable {
       let label = [Label("loop", "\(loop.index)")]
       let counters = loop.counters
       registry.counter("engram_loop_turns_total", "Turns of the event loop.", label) { counters.turns.value }
-      registry.counter("engram_loop_enters_total", "System calls to the ring.", label) { counters.enters.value }
+      registry.counter("engram_loop_enters_total", "System calls to the ring.", label) {
+        counters.enters.value
+      }
       registry.counter("engram_loop_enqueues_total", "Jobs enqueued on the loop by itself.", label) {
         counters.enqueues.value
       }
@@ -209,7 +222,9 @@ public final class Server: @unchecked Sendable {
       registry.counter("engram_connections_accepted_total", "Connections accepted.", label) {
         counters.accepted.value
       }
-      registry.counter("engram_receive_buffer_shortages_total", "Times without a buffer to receive into.", label) {
+      registry.counter(
+        "engram_receive_buffer_shortages_total", "Times without a buffer to receive into.", label
+      ) {
         counters.bufferShortages.value
       }
     }

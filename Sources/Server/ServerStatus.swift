@@ -23,9 +23,11 @@ final class ServerStatus: ServiceStatus {
     return [
       ReadinessCheck("recovered", isServing.load(ordering: .acquiring), "the log was read to its end"),
       ReadinessCheck("log", state.logFailure == nil, state.logFailure == nil ? "writable" : "failed"),
-      ReadinessCheck("space", !state.isSpaceShort, state.isSpaceShort ? "free space is below its limit" : "enough"),
+      ReadinessCheck(
+        "space", !state.isSpaceShort, state.isSpaceShort ? "free space is below its limit" : "enough"),
       ReadinessCheck("store", state.isStoreHealthy, state.storeDetail),
-      ReadinessCheck("load", !state.isOverloaded, state.isOverloaded ? "writes are refused" : "below the limits"),
+      ReadinessCheck(
+        "load", !state.isOverloaded, state.isOverloaded ? "writes are refused" : "below the limits"),
       ReadinessCheck("lifecycle", !state.isDraining, state.isDraining ? "stopping" : "serving"),
     ]
   }

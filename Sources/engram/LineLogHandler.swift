@@ -28,7 +28,9 @@ struct LineLogHandler: LogHandler {
     case .json:
       line = "{\"time\":\"\(LineLogHandler.now())\",\"level\":\"\(event.level)\",\"message\":"
       line += LineLogHandler.quoted("\(event.message)")
-      for (key, value) in fields { line += ",\(LineLogHandler.quoted(key)):\(LineLogHandler.quoted("\(value)"))" }
+      for (key, value) in fields {
+        line += ",\(LineLogHandler.quoted(key)):\(LineLogHandler.quoted("\(value)"))"
+      }
       line += "}"
     }
     line += "\n"
@@ -44,7 +46,8 @@ struct LineLogHandler: LogHandler {
     var text = [CChar](repeating: 0, count: 32)
     let count = strftime(&text, text.count, "%Y-%m-%dT%H:%M:%S", &parts)
     let milliseconds = time.tv_nsec / 1_000_000
-    let fraction = milliseconds < 10 ? "00\(milliseconds)" : milliseconds < 100 ? "0\(milliseconds)" : "\(milliseconds)"
+    let fraction =
+      milliseconds < 10 ? "00\(milliseconds)" : milliseconds < 100 ? "0\(milliseconds)" : "\(milliseconds)"
     return String(decoding: text[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self) + ".\(fraction)Z"
   }
 

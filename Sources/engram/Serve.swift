@@ -12,7 +12,8 @@ struct Serve: ParsableCommand {
       command line goes before the environment, and that before the default.
       """)
 
-  @Option(help: "Address and port to listen on; only loopback addresses are served. (default: 127.0.0.1:8080)")
+  @Option(
+    help: "Address and port to listen on; only loopback addresses are served. (default: 127.0.0.1:8080)")
   var listen: String?
 
   @Option(help: "Directory of log and store; made if it isn't there. (default: ./data)")
@@ -43,7 +44,8 @@ struct Serve: ParsableCommand {
     configuration.loops = try loopCount()
     let level = setting(logLevel, "LOG_LEVEL") ?? "info"
     guard let level = Logger.Level(rawValue: level) else {
-      throw ValidationError("--log-level \(level): expected trace, debug, info, notice, warning, error or critical")
+      throw ValidationError(
+        "--log-level \(level): expected trace, debug, info, notice, warning, error or critical")
     }
     let format = setting(logFormat, "LOG_FORMAT") ?? "text"
     guard let format = LogFormat(rawValue: format) else {

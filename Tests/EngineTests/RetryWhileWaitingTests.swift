@@ -67,7 +67,9 @@ private final class Place: HomeSurroundings {
     return random
   }
 
-  func read<Found: Sendable>(_ work: @escaping @Sendable () -> Found, _ done: @escaping (Found) -> Void) -> Bool {
+  func read<Found: Sendable>(_ work: @escaping @Sendable () -> Found, _ done: @escaping (Found) -> Void)
+    -> Bool
+  {
     reads.append { done(work()) }
     return true
   }

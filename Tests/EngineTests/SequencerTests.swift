@@ -25,7 +25,8 @@ struct SequencerTests {
         sequencer.decide(
           Sequencer.Append(
             context: context, agent: agent, change: sequencer.change(of: context, by: agent), id: id,
-            hash: hash, stored: stored, hasFence: hasFence, expectedSequence: expected, now: now, random: random))
+            hash: hash, stored: stored, hasFence: hasFence, expectedSequence: expected, now: now,
+            random: random))
       }
     }
 

@@ -1,1 +1,0 @@
-// Suite under construction.
