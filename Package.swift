@@ -89,24 +89,18 @@ let package = Package(
     suite(
       "WAL", ["WAL", "Model", "Bytes", "EventLoop", "EngramTesting"], resources: [.copy("golden")]),
     suite("Storage", ["Storage", "Model", "Bytes", "EngramTesting", "CRocksDB"]),
-<<<<<<< HEAD
     suite("Notifier", ["Notifier", "Model", "Bytes", "EngramTesting"]),
     suite(
       "Engine",
       ["Engine", "Model", "Bytes", "Telemetry", "WAL", "Storage", "EventLoop", "EngramTesting"]),
-    suite("API", ["API", "Model", "Bytes", "HTTP"]),
-    suite("Server", ["Server", "API", "Engine", "Model", "Bytes", "EventLoop", "HTTP", "EngramTesting"]),
-=======
-    suite("Notifier", ["Notifier", "Model"]),
-    suite("Engine", ["Engine", "Model", "Bytes", "WAL", "Storage", "EventLoop", "EngramTesting"]),
     suite("API", ["API", "Model", "Bytes", "HTTP", "EventLoop", "Engine", "Telemetry"]),
     suite(
       "Server",
       [
-        "Server", "API", "Engine", "Model", "Bytes", "EventLoop", "HTTP", "EngramTesting", "CEventLoopTesting",
+        "Server", "API", "Engine", "Model", "Bytes", "EventLoop", "HTTP", "EngramTesting",
+        "CEventLoopTesting",
         .product(name: "Logging", package: "swift-log"),
       ]),
->>>>>>> servertests
     suite("Architecture", []),
   ]
 )
