@@ -88,7 +88,8 @@ public final class Server: @unchecked Sendable {
       switch error {
       case .held:
         throw ServerFailure(
-          EX_CANTCREAT, "another process uses the data directory \(path); stop it, or choose another --data-dir")
+          EX_CANTCREAT,
+          "another process uses the data directory \(path); stop it, or choose another --data-dir")
       case .failed(let code, let operation):
         throw ServerFailure(EX_CANTCREAT, "\(operation): \(String(cString: strerror(code)))")
       }
@@ -172,7 +173,8 @@ public final class Server: @unchecked Sendable {
       }
     }
     if !left.wait(seconds: Server.drainSeconds) {
-      logger.warning("some answers were still under way after \(Server.drainSeconds) s; their connections are cut")
+      logger.warning(
+        "some answers were still under way after \(Server.drainSeconds) s; their connections are cut")
       for acceptor in acceptors {
         acceptor.services.engine.loop.perform { acceptor.abort() }
       }
@@ -208,7 +210,9 @@ public final class Server: @unchecked Sendable {
       let label = [Label("loop", "\(loop.index)")]
       let counters = loop.counters
       registry.counter("engram_loop_turns_total", "Turns of the event loop.", label) { counters.turns.value }
-      registry.counter("engram_loop_enters_total", "System calls to the ring.", label) { counters.enters.value }
+      registry.counter("engram_loop_enters_total", "System calls to the ring.", label) {
+        counters.enters.value
+      }
       registry.counter("engram_loop_enqueues_total", "Jobs enqueued on the loop by itself.", label) {
         counters.enqueues.value
       }
@@ -218,7 +222,9 @@ public final class Server: @unchecked Sendable {
       registry.counter("engram_connections_accepted_total", "Connections accepted.", label) {
         counters.accepted.value
       }
-      registry.counter("engram_receive_buffer_shortages_total", "Times without a buffer to receive into.", label) {
+      registry.counter(
+        "engram_receive_buffer_shortages_total", "Times without a buffer to receive into.", label
+      ) {
         counters.bufferShortages.value
       }
     }

@@ -21,7 +21,8 @@ import Testing
 
   @Test(arguments: [
     "", "bytes", "bytes=", "bytes=-", "bytes=5", "bytes=5-4", "bytes=200-100", "bytes=a-b", "bytes=0-x",
-    "bytes=x-9", "bytes=-x", "bytes=--1", "bytes=-1-2", "bytes=+1-2", "bytes= 1-2", "bytes=1-2 ", "bytes=0-1,3-4",
+    "bytes=x-9", "bytes=-x", "bytes=--1", "bytes=-1-2", "bytes=+1-2", "bytes= 1-2", "bytes=1-2 ",
+    "bytes=0-1,3-4",
     "bytes=0-1,", "bytes 0-1", "items=0-1", "bytes=0-18446744073709551616", "bytes=18446744073709551616-",
     "bytes=-18446744073709551616", "bytes=1.0-2",
   ])

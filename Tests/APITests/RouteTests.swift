@@ -54,11 +54,13 @@ import Testing
   }
 
   @Test(arguments: [
-    "", "/", "*", "//", "/v1", "/v1/", "/v1/v1/healthz", "/v2/healthz", "/healthz/", "/healthz/x", "//healthz",
+    "", "/", "*", "//", "/v1", "/v1/", "/v1/v1/healthz", "/v2/healthz", "/healthz/", "/healthz/x",
+    "//healthz",
     "/HEALTHZ", "/Healthz", "/healthzz", "/health", "/healthz%", "/health%7", "/health%7x", "/healthz%00",
     "/%2568ealthz", "/stream/", "/stream/ws", "/stream/sse/", "/stream-sse/x", "/workunits", "/workunits/a/",
     "/workunits/a/b", "/workunit/a/", "/workunit/a/payloads", "/workunit/a/payload/", "/workunit/a/payload/b",
-    "/contexts", "/contexts/a", "/contexts/a/", "/contexts/a/workunit", "/contexts/a/workunits/", "/contexts/a/b/c",
+    "/contexts", "/contexts/a", "/contexts/a/", "/contexts/a/workunit", "/contexts/a/workunits/",
+    "/contexts/a/b/c",
     "/unknown", "/metrics/", "/version/", "/livez/", "/readyz/", "/none",
   ])
   func `any other path leads nowhere`(path: String) {

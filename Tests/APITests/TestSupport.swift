@@ -60,7 +60,8 @@ final class Desk {
     directory = try TemporaryDirectory()
     let registry = Registry()
     let loop = try EventLoop(index: 0)
-    (engine, _) = try LiveEngine.open(directory.path, loops: [loop], metrics: EngineMetrics(registry), onFatal: { _ in })
+    (engine, _) = try LiveEngine.open(
+      directory.path, loops: [loop], metrics: EngineMetrics(registry), onFatal: { _ in })
     let services = LoopServices(engine: engine.engines[0], service: Well(), metrics: APIMetrics(registry))
     var pair: [Int32] = [-1, -1]
     guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &pair) == 0 else {

@@ -3,10 +3,12 @@ import Testing
 @testable import Server
 
 @Suite struct ConfigurationTests {
-  @Test(arguments: [
-    ("127.0.0.1:8080", "127.0.0.1", 8080), ("127.0.0.1:0", "127.0.0.1", 0), ("0.0.0.0:65535", "0.0.0.0", 65535),
-    ("localhost:80", "127.0.0.1", 80), ("[::1]:8080", "::1", 8080), ("[::]:1", "::", 1),
-  ] as [(String, String, UInt16)])
+  @Test(
+    arguments: [
+      ("127.0.0.1:8080", "127.0.0.1", 8080), ("127.0.0.1:0", "127.0.0.1", 0),
+      ("0.0.0.0:65535", "0.0.0.0", 65535),
+      ("localhost:80", "127.0.0.1", 80), ("[::1]:8080", "::1", 8080), ("[::]:1", "::", 1),
+    ] as [(String, String, UInt16)])
   func listens(text: String, address: String, port: UInt16) throws {
     let parsed = try #require(Configuration.parseListen(text))
     #expect(parsed.address == address)

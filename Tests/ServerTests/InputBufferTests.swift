@@ -68,7 +68,8 @@ import Testing
         model = []
         buffer.shrink()
       }
-      #expect(buffer.count == model.count && buffer.isEmpty == model.isEmpty && buffer.heldBytes >= model.count)
+      #expect(
+        buffer.count == model.count && buffer.isEmpty == model.isEmpty && buffer.heldBytes >= model.count)
       #expect(contents(buffer) == model)
     }
   }

@@ -16,7 +16,8 @@ extension WithServer {
 
       func line(_ name: String) -> String {
         func each(_ count: UInt64) -> Double { Double(count) / Double(requests) }
-        return "\(name): \(each(allocations)) allocations, \(each(enqueues)) enqueues, \(each(turns)) turns per request"
+        return
+          "\(name): \(each(allocations)) allocations, \(each(enqueues)) enqueues, \(each(turns)) turns per request"
       }
     }
 

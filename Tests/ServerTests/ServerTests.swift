@@ -91,7 +91,8 @@ extension WithServer {
       let second = try TemporaryDirectory()
       try Server.with(first) { server in
         let port = server.port
-        let refused = try #require(failure { () throws(ServerFailure) in try Server.make(second, port: port) })
+        let refused = try #require(
+          failure { () throws(ServerFailure) in try Server.make(second, port: port) })
         #expect(refused.exitCode == 69)
         #expect(refused.description.contains("127.0.0.1:\(port)"))
         #expect(try Client(server).get("/healthz").status == 200)

@@ -57,7 +57,9 @@ extension Server {
   }
 
   /// A started server for the length of `body`.
-  static func with<Result>(_ directory: TemporaryDirectory, _ body: (Server) throws -> Result) throws -> Result {
+  static func with<Result>(_ directory: TemporaryDirectory, _ body: (Server) throws -> Result) throws
+    -> Result
+  {
     let server = try make(directory)
     server.start()
     defer { server.stop() }
