@@ -91,7 +91,7 @@ extension WithServer {
       }
     }
 
-    // Measured, rounded up to the next whole number.
+    // Debug: measured, rounded up to the next whole number. Release: what is aimed at, not measured so far.
     #if DEBUG
       private static let perTurn: UInt64 = 2
       private static let perHealth: UInt64 = 3
