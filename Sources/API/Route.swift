@@ -62,8 +62,7 @@ public enum Route {
     guard segments.next() == nil else { return nil }
     let nothing = ByteRun(offset: 0, length: 0)
     guard let second else {
-      for (name, route) in singles where spells(first, name) { return Match(name: route, subject: nothing) }
-      return nil
+      return single(first.bytes(in: bytes)).map { Match(name: $0, subject: nothing) }
     }
     guard let third else {
       if spells(first, "workunit") { return Match(name: .unit, subject: second) }
@@ -75,9 +74,15 @@ public enum Route {
     return nil
   }
 
-  /// Paths of one segment, the most asked for first.
-  private static let singles: [(StaticString, Name)] = [
-    ("workunit", .createUnit), ("healthz", .healthz), ("stream", .stream), ("stream-sse", .stream),
-    ("livez", .livez), ("readyz", .readyz), ("version", .version), ("metrics", .metrics),
-  ]
+  /// The route of a path of one segment.
+  private static func single(_ segment: UnsafeRawBufferPointer) -> Name? {
+    func spells(_ name: StaticString) -> Bool { PercentEncoding.equal(segment, name) }
+    if spells("workunit") { return .createUnit }
+    if spells("healthz") { return .healthz }
+    if spells("stream") || spells("stream-sse") { return .stream }
+    if spells("livez") { return .livez }
+    if spells("readyz") { return .readyz }
+    if spells("version") { return .version }
+    return spells("metrics") ? .metrics : nil
+  }
 }

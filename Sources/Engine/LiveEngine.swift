@@ -155,7 +155,9 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
 
   /// Drains what the other loops want appended. After completions, before jobs.
   func homeDidReap() {
-    for engine in engines {
+    // By index: without the optimizer an iterator is allocated, and this is every turn.
+    for index in engines.indices {
+      let engine = engines[index]
       engine.toHome?.drain { home.submit($0) }
     }
   }
@@ -164,7 +166,7 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
   func homeWillSubmit() {
     home.applied(through: applier.appliedPosition)
     home.endOfTurn()
-    for engine in engines where engine.isPosted { engine.flushPosted() }
+    for index in engines.indices where engines[index].isPosted { engines[index].flushPosted() }
   }
 
   // MARK: The end

@@ -5,8 +5,8 @@ enum Authority {
   /// Checks the form, and returns whether there is a port in digits. An empty host is invalid in `http` URIs
   /// (RFC 9110, section 4.2.1). Throws `invalidHost`.
   static func check(_ bytes: UnsafeRawBufferPointer) throws(HTTPError) -> Bool {
-    guard let first = bytes.first else { throw .invalidHost }
-    let hostEnd = first == UInt8(ascii: "[") ? try literalEnd(bytes) : try nameEnd(bytes)
+    guard bytes.count > 0 else { throw .invalidHost }
+    let hostEnd = bytes[0] == UInt8(ascii: "[") ? try literalEnd(bytes) : try nameEnd(bytes)
     guard hostEnd < bytes.count else { return false }
     guard bytes[hostEnd] == UInt8(ascii: ":") else { throw .invalidHost }
     var port = 0

@@ -45,17 +45,6 @@ import Testing
     }
   }
 
-  @Test func `the server's own ids don't repeat`() {
-    var ids = RequestIDs()
-    var seen: Set<[UInt8]> = []
-    for _ in 0..<10_000 {
-      var bytes = [UInt8](repeating: 0, count: 16)
-      #expect(bytes.withUnsafeMutableBytes { ids.write($0) } == 16)
-      seen.insert(bytes)
-    }
-    #expect(seen.count == 10_000)
-  }
-
   @Test func `a field that may stand once is refused twice`() throws {
     try desk.with("/", fields: ["X-Agent-ID: a"]) { exchange in
       let agent = try exchange.field(.xAgentID).map { [UInt8]($0) }
@@ -67,5 +56,18 @@ import Testing
       let problem = #expect(throws: Problem.self) { _ = try exchange.field(.xAgentID) }
       #expect(problem?.code == .invalidRequest)
     }
+  }
+}
+
+@Suite struct RequestIDsTests {
+  @Test func `the server's own ids don't repeat`() {
+    var ids = RequestIDs()
+    var seen: Set<[UInt8]> = []
+    for _ in 0..<10_000 {
+      var bytes = [UInt8](repeating: 0, count: 16)
+      #expect(bytes.withUnsafeMutableBytes { ids.write($0) } == 16)
+      seen.insert(bytes)
+    }
+    #expect(seen.count == 10_000)
   }
 }

@@ -103,7 +103,10 @@ import Testing
       #expect(found.value == expected, "\(query)")
     }
   }
+}
 
+/// The readers of values, which need no request.
+@Suite struct QueryValueTests {
   @Test(
     arguments: [
       ("0", 0), ("9", 9), ("10", 10), ("18446744073709551615", .max), ("18446744073709551616", nil),
