@@ -19,7 +19,7 @@ struct Serve: ParsableCommand {
   @Option(help: "Directory of log and store; made if it isn't there. (default: ./data)")
   var dataDir: String?
 
-  @Option(help: "Event loops, one thread each. (default: the number of online processors)")
+  @Option(help: "Event loops, one thread each. (default: one less than there are online processors, at least 1)")
   var loops: Int?
 
   @Flag(help: "Don't index for search. (There is no search in this version.)")
@@ -62,9 +62,11 @@ struct Serve: ParsableCommand {
   }
 
   private func loopCount() throws -> Int {
-    let online = max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
-    guard loops == nil else { return try checked(loops ?? online) }
-    guard let text = setting(nil, "LOOPS") else { return online }
+    if let loops { return try checked(loops) }
+    guard let text = setting(nil, "LOOPS") else {
+      // The applier, RocksDB and the kernel's flushes need a processor too (ARCHITECTURE.md has the measurement).
+      return min(Program.loopsMax, max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))) - 1))
+    }
     guard let count = Int(text) else { throw ValidationError("ENGRAM_LOOPS \(text): expected a number") }
     return try checked(count)
   }
