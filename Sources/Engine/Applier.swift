@@ -16,6 +16,9 @@ public final class Applier: @unchecked Sendable {
     public var nanoseconds: UInt64 = 50_000_000
     /// How long a failing store is tried again, once a second, before the process gives up.
     public var patienceSeconds = 30
+    /// While a start's backlog is applied, the store writes it to disk each time so many bytes have come together:
+    /// or else a server that is killed again and again would replay ever more.
+    public var replayedBytesMax = 32 << 20
 
     public init() {}
   }
@@ -31,6 +34,9 @@ public final class Applier: @unchecked Sendable {
   private let store: any EventStore
   private let limits: Limits
   private let onFailure: @Sendable (String) -> Void
+  /// The end of what the start found in the log; apply thread, as is the next.
+  private let replayThrough: Position
+  private var replayedBytes = 0
   private let queue = Mutex(Queue())
   /// Posted once when work arrives at an empty queue, when a full share has gathered, and at the end.
   private let wake: UnsafeMutablePointer<sem_t>
@@ -42,11 +48,13 @@ public final class Applier: @unchecked Sendable {
 
   /// - Parameter onFailure: called on the applier's thread, once, when the store has failed for good.
   public init(
-    store: any EventStore, limits: Limits = Limits(), onFailure: @escaping @Sendable (String) -> Void
+    store: any EventStore, limits: Limits = Limits(), replayThrough: Position = .zero,
+    onFailure: @escaping @Sendable (String) -> Void
   ) throws(StoreError) {
     self.store = store
     self.limits = limits
     self.onFailure = onFailure
+    self.replayThrough = replayThrough
     applied = Atomic(store.appliedPosition().rawValue)
     persisted = Atomic(try store.persistedPosition().rawValue)
     wake = .allocate(capacity: 1)
@@ -139,12 +147,23 @@ public final class Applier: @unchecked Sendable {
           return bytes < limits.bytes && units < limits.units
         }
         guard apply(part) else { return }
+        persistReplayed(part)
         share = share.dropFirst(part.count)
       }
       if batches.isEmpty, isStopping { return }
       if wantsFlush { try? store.flush(wait: false) }
       refreshPersisted()
     }
+  }
+
+  private func persistReplayed(_ part: ArraySlice<Batch>) {
+    guard let first = part.first, first.firstPosition <= replayThrough else { return }
+    replayedBytes += part.reduce(0) { $0 + $1.paddedBytes }
+    guard replayedBytes > limits.replayedBytesMax else { return }
+    replayedBytes = 0
+    // Should it fail, the store's health says so, and the next round asks again.
+    try? store.flush(wait: false)
+    refreshPersisted()
   }
 
   /// Waits for the first batch, then a little longer for a full share.

@@ -15,13 +15,7 @@ final class Housekeeping: TimerTarget, @unchecked Sendable {
   private static let flushAfterBytes: UInt64 = 512 << 20
   private static let flushAfterRounds = 60
 
-  /// Bytes that a start found unpersisted above which the store is made to persist them as soon as they are applied:
-  /// or else a server that is killed again and again would replay ever more.
-  private static let replayedBytesMax = 32 << 20
-
   weak var engine: LiveEngine?
-  /// What the start found in the log and not in the store.
-  var replay: (through: Position, bytes: Int)?
   var lastCommit: UInt64 = 0
   /// Called once, when nothing is under way any more.
   var drained: (@Sendable () -> Void)?
@@ -39,10 +33,6 @@ final class Housekeeping: TimerTarget, @unchecked Sendable {
     ticks += 1
     let isQuiet = engine.homeLoop.now &- lastCommit >= engine.home.limits.witnessAfterNanoseconds
     if isQuiet || drained != nil { engine.home.bearWitness() }
-    if let replay, engine.applier.appliedPosition >= replay.through {
-      self.replay = nil
-      if replay.bytes > Housekeeping.replayedBytesMax { engine.applier.requestFlush() }
-    }
     if ticks % Housekeeping.ticksPerRound == 0 { round(engine) }
     finishDraining(engine)
     start()

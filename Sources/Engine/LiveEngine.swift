@@ -64,13 +64,10 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
       loop.delegate = engine
       engines.append(engine)
     }
-    for batch in parts.batches { applier.enqueue(batch) }
+    for batch in parts.batches where batch.lastPosition > home.applied { applier.enqueue(batch) }
     log.onWrite = { metrics.syncs.record($0.nanoseconds) }
     log.clock = { EventLoop.monotonicNanoseconds() }
     housekeeping.engine = self
-    if let last = parts.batches.last {
-      housekeeping.replay = (last.lastPosition, parts.batches.reduce(0) { $0 + $1.paddedBytes })
-    }
   }
 
   /// Begins to keep house and to apply. Before the loops start.

@@ -140,7 +140,8 @@ extension LiveEngine {
       report.tornTail = recovered.tornTail
       let log = try Recovery.log(disk, recovered, configuration, identity)
       report.primitive = Recovery.probe(disk)
-      let applier = try Applier(store: store, onFailure: onFatal)
+      try Recovery.applyExcess(of: batches, to: store, keeping: limits.unappliedBytesMax / 2)
+      let applier = try Applier(store: store, replayThrough: report.tail, onFailure: onFatal)
       let pool = SlabPool(slabBytes: limits.slabBytes, keptMax: 8)
       let registration = loops[0].registerSlabs(pool, count: limits.registeredSlabs)
       report.registeredSlabs = registration.registered
@@ -161,6 +162,28 @@ extension LiveEngine {
 
 /// The steps of a start.
 private enum Recovery {
+  /// Applies the oldest of what the log holds beyond the store until no more than `keeping` bytes are left, so that
+  /// there is room for writes from the start.
+  static func applyExcess(
+    of batches: [Batch], to store: any EventStore, keeping: Int
+  ) throws(StoreError) {
+    var left = batches.reduce(0) { $0 + $1.paddedBytes }
+    var next = 0
+    while left > keeping, next < batches.count {
+      var records: [EventView] = []
+      var upTo = Position.zero
+      while next < batches.count, records.count < 1000 {
+        let batch = batches[next]
+        for offset in 0..<batch.count { records.append(batch.record(offset)) }
+        if batch.count > 0 { upTo = batch.lastPosition }
+        left -= batch.paddedBytes
+        next += 1
+      }
+      if !records.isEmpty { try store.apply(records, upTo: upTo) }
+    }
+    if next > 0 { try store.flush(wait: false) }
+  }
+
   static func disk(_ path: String, _ loop: EventLoop) throws(StartError) -> RingDisk {
     guard mkdir(path, 0o755) == 0 || errno == EEXIST else {
       throw .disk(DiskError(code: errno, operation: "mkdir", file: path))
