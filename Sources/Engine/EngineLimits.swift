@@ -1,9 +1,11 @@
+internal import Model
+
 /// Limits at the engine's door. Each is answered by 503 with `Retry-After`, except where it says otherwise.
 public struct EngineLimits: Sendable {
   /// Bytes of log that may be on disk before the store must have persisted them.
-  public var logBytesMax = 2 << 30
+  public var logBytesMax = Limits.logBytesMax
   /// Bytes that are durable but that the store has not applied: the window holds them all in memory.
-  public var unappliedBytesMax = 512 << 20
+  public var unappliedBytesMax = Limits.unappliedBytesMax
   /// Bytes of the recent window; more only while the store lags.
   public var windowBytesMax = 64 << 20
   /// Contexts in memory, beyond those in use.

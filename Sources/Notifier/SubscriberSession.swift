@@ -30,7 +30,7 @@ public struct Subscription: Sendable {
 /// Limits of a subscriber's outbox.
 public struct OutboxLimits: Sendable {
   /// Queued bytes above which a live subscriber is switched to catching up (api.md: 1 MiB).
-  public var liveBytesMax = 1 << 20
+  public var liveBytesMax = Limits.outboxBytesMax
   /// Queued bytes up to which catching up reads ahead.
   public var catchUpBytes = 256 << 10
   /// Nanoseconds without progress of a full outbox after which the subscriber is closed (api.md: 30 s).

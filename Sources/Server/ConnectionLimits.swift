@@ -1,3 +1,5 @@
+internal import Model
+
 /// Limits of one HTTP connection. Times in nanoseconds.
 public struct ConnectionLimits: Sendable {
   /// From a request's first byte to the end of its head; then 408.
@@ -15,7 +17,7 @@ public struct ConnectionLimits: Sendable {
   /// Bytes of answers that wait to be sent; then no further request is begun.
   public var queuedBytesMax = 1 << 20
   /// Bytes of bodies that are being gathered, on all connections together; then 503.
-  public var inflightBodyBytesMax = 256 << 20
+  public var inflightBodyBytesMax = Limits.inflightBodyBytesMax
   /// Open connections, on all loops together; then new ones are closed at once.
   public var connectionsMax = 100_000
 
