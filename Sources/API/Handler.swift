@@ -50,10 +50,14 @@ extension LoopServices {
     do throws(Problem) {
       switch route.name {
       case .createUnit: try await createUnit(exchange)
+      case .createUnits: try await createUnits(exchange)
       case .unit: try await unit(exchange, route.subject)
       case .payload: try await payload(exchange, route.subject)
       case .units: try await units(exchange, route.subject)
+      case .contexts: try await contexts(exchange)
+      case .context: try await context(exchange, route.subject)
       case .metrics: try exposition(exchange)
+      case .openapi: try contract(exchange)
       case .stream:
         try stream(exchange)
         if !exchange.isHeadOnly {

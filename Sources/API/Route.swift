@@ -7,36 +7,45 @@ public enum Route {
   /// A route's name in metrics and logs.
   public enum Name: String, CaseIterable, Sendable {
     case createUnit = "POST /workunit"
+    case createUnits = "POST /workunits"
     case unit = "GET /workunit/{id}"
     case payload = "GET /workunit/{id}/payload"
     case units = "GET /workunits/{context_id}"
+    case contexts = "GET /contexts"
+    case context = "GET /contexts/{id}"
     case stream = "GET /stream"
     case livez = "GET /livez"
     case readyz = "GET /readyz"
     case healthz = "GET /healthz"
     case version = "GET /version"
     case metrics = "GET /metrics"
+    case openapi = "GET /openapi.json"
     case none = "none"
 
     /// Its place in `allCases`.
     var index: Int {
       switch self {
       case .createUnit: 0
-      case .unit: 1
-      case .payload: 2
-      case .units: 3
-      case .stream: 4
-      case .livez: 5
-      case .readyz: 6
-      case .healthz: 7
-      case .version: 8
-      case .metrics: 9
-      case .none: 10
+      case .createUnits: 1
+      case .unit: 2
+      case .payload: 3
+      case .units: 4
+      case .contexts: 5
+      case .context: 6
+      case .stream: 7
+      case .livez: 8
+      case .readyz: 9
+      case .healthz: 10
+      case .version: 11
+      case .metrics: 12
+      case .openapi: 13
+      case .none: 14
       }
     }
-    var methods: StaticString { self == .createUnit ? "POST" : "GET, HEAD" }
+    private var isPost: Bool { self == .createUnit || self == .createUnits }
+    var methods: StaticString { isPost ? "POST" : "GET, HEAD" }
     func takes(_ method: Method) -> Bool {
-      self == .createUnit ? method == .post : method == .get || method == .head
+      isPost ? method == .post : method == .get || method == .head
     }
   }
 
@@ -67,6 +76,7 @@ public enum Route {
     guard let third else {
       if spells(first, "workunit") { return Match(name: .unit, subject: second) }
       if spells(first, "workunits") { return Match(name: .units, subject: second) }
+      if spells(first, "contexts") { return Match(name: .context, subject: second) }
       return spells(first, "stream") && spells(second, "sse") ? Match(name: .stream, subject: nothing) : nil
     }
     if spells(first, "workunit"), spells(third, "payload") { return Match(name: .payload, subject: second) }
@@ -78,6 +88,9 @@ public enum Route {
   private static func single(_ segment: UnsafeRawBufferPointer) -> Name? {
     func spells(_ name: StaticString) -> Bool { PercentEncoding.equal(segment, name) }
     if spells("workunit") { return .createUnit }
+    if spells("workunits") { return .createUnits }
+    if spells("contexts") { return .contexts }
+    if spells("openapi.json") { return .openapi }
     if spells("healthz") { return .healthz }
     if spells("stream") || spells("stream-sse") { return .stream }
     if spells("livez") { return .livez }
