@@ -73,25 +73,50 @@ extension Exchange {
 
   /// `{"id", "sequence", "position"}`
   func answerMinimal(_ status: Status, unit: EventView) {
+    let body = ByteWriter.bytes(capacity: Exchange.briefBytesMax) { Exchange.writeBrief(unit, to: &$0) }
+    beginMinimal(status, length: body.count)
+    if !isHeadOnly { body.withUnsafeBytes { socket.output.write($0) } }
+  }
+
+  /// `{"work_units": […]}`, of whole units or of what `answerMinimal` says of each.
+  func answer(_ status: Status, units: [EventView], isMinimal: Bool) {
+    guard isMinimal else {
+      let length = units.reduce(15 + 2 + max(0, units.count - 1)) { $0 + $1.bodyLength }
+      begin(status, .json, length: length)
+      guard !isHeadOnly else { return }
+      for (place, unit) in units.enumerated() {
+        socket.output.write(place == 0 ? "{\"work_units\":[" : ",")
+        write(unit)
+      }
+      return socket.output.write("]}")
+    }
+    let body = ByteWriter.bytes(capacity: 32 + units.count * (Exchange.briefBytesMax + 1)) { writer in
+      for (place, unit) in units.enumerated() {
+        writer.run(place == 0 ? "{\"work_units\":[" : ",")
+        Exchange.writeBrief(unit, to: &writer)
+      }
+      writer.run("]}")
+    }
+    beginMinimal(status, length: body.count)
+    if !isHeadOnly { body.withUnsafeBytes { socket.output.write($0) } }
+  }
+
+  private static let briefBytesMax = 128
+
+  private static func writeBrief(_ unit: EventView, to writer: inout ByteWriter) {
     guard let head = unit.unit else { return }
-    var memory = [UInt8](repeating: 0, count: 128)
-    let count = memory.withUnsafeMutableBytes { bytes in
-      guard let base = bytes.baseAddress else { return 0 }
-      var writer = ByteWriter(base, capacity: bytes.count)
-      writer.run("{\"id\":\"")
-      head.id.write(to: &writer)
-      writer.run("\",\"sequence\":")
-      writer.decimal(head.sequence.rawValue)
-      writer.run(",\"position\":")
-      writer.decimal(unit.position.rawValue)
-      writer.run("}")
-      return writer.count
-    }
-    begin(status, .json, length: count, fieldBytes: 64) {
+    writer.run("{\"id\":\"")
+    head.id.write(to: &writer)
+    writer.run("\",\"sequence\":")
+    writer.decimal(head.sequence.rawValue)
+    writer.run(",\"position\":")
+    writer.decimal(unit.position.rawValue)
+    writer.run("}")
+  }
+
+  private func beginMinimal(_ status: Status, length: Int) {
+    begin(status, .json, length: length, fieldBytes: 64) {
       $0.field("Preference-Applied", "return=minimal")
-    }
-    if !isHeadOnly {
-      memory.withUnsafeBytes { socket.output.write(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
     }
   }
 

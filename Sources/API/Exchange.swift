@@ -24,6 +24,8 @@ public final class Exchange {
   private var requestIDBytes = [UInt8](repeating: 0, count: Limits.requestIDBytesMax)
   private var requestIDCount = 0
   private var append: AppendRequest?
+  /// How far a batch of lines is read.
+  var lines = UnitLines()
   var route: Route.Match?
 
   public init(socket: Socket, services: LoopServices) {
@@ -34,7 +36,7 @@ public final class Exchange {
   /// The connection's append, made when it is first needed.
   var appendRequest: AppendRequest {
     if let append { return append }
-    let made = AppendRequest(loop: services.engine.loop.index)
+    let made = AppendRequest(loop: services.engine.loop.index, pool: services.drafts)
     append = made
     return made
   }
@@ -44,6 +46,7 @@ public final class Exchange {
     status = 0
     isHeadOnly = false
     requestIDCount = 0
+    lines = UnitLines()
   }
 
   func bytes(_ run: ByteRun) -> UnsafeRawBufferPointer { run.bytes(in: headBytes) }

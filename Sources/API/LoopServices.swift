@@ -9,6 +9,7 @@ public final class LoopServices {
   public let metrics: APIMetrics
   public let streams: StreamHub
   public var date = DateCache()
+  let drafts = UnitDraftPool()
   var requestIDs = RequestIDs()
 
   public init(engine: LoopEngine, service: any ServiceStatus, metrics: APIMetrics) {

@@ -51,6 +51,16 @@ public struct ByteWriter {
     written = count
   }
 
+  /// The bytes that `body` writes, at most `capacity` of them.
+  @inlinable public static func bytes(capacity: Int, _ body: (inout ByteWriter) -> Void) -> [UInt8] {
+    [UInt8](unsafeUninitializedCapacity: capacity) { memory, count in
+      guard let base = memory.baseAddress else { return }
+      var writer = ByteWriter(base, capacity: capacity)
+      body(&writer)
+      count = writer.count
+    }
+  }
+
   @inlinable public var remaining: Int { capacity - count }
 
   @inlinable public mutating func integer<T: FixedWidthInteger>(_ value: T) {

@@ -119,5 +119,41 @@ static inline rocksdb_slicetransform_t *engram_context_prefix_create(void) {
       engram_context_prefix_in_range, engram_context_prefix_name);
 }
 
+// Lets compaction forget entries of `idempotency`, whose values end with their log time (STORE.md), once they are
+// `kept` microseconds old. `now` is written by the apply thread and read by RocksDB's.
+typedef struct {
+  uint64_t now;
+  uint64_t kept;
+} engram_expiry;
+
+static inline void engram_expiry_set(engram_expiry *expiry, uint64_t now) {
+  __atomic_store_n(&expiry->now, now, __ATOMIC_RELAXED);
+}
+
+static inline unsigned char engram_expiry_drops(
+    void *state, int level, const char *key, size_t key_bytes, const char *value, size_t value_bytes,
+    char **new_value, size_t *new_value_bytes, unsigned char *value_changed) {
+  (void)level, (void)new_value, (void)new_value_bytes;
+  *value_changed = 0;
+  const engram_expiry *expiry = (const engram_expiry *)state;
+  if (key_bytes < 2 || ((uint8_t)key[0] == 0xff && (uint8_t)key[1] == 0xff) || value_bytes < 40) return 0;
+  uint64_t time;
+  memcpy(&time, value + 32, sizeof time);
+  uint64_t now = __atomic_load_n(&expiry->now, __ATOMIC_RELAXED);
+  return now > time && now - time >= expiry->kept;
+}
+
+static inline const char *engram_expiry_name(void *state) {
+  (void)state;
+  return "engram.expiry.1";
+}
+
+static inline void engram_expiry_destroy(void *state) { (void)state; }
+
+static inline rocksdb_compactionfilter_t *engram_expiry_create(engram_expiry *expiry) {
+  return rocksdb_compactionfilter_create(
+      expiry, engram_expiry_destroy, engram_expiry_drops, engram_expiry_name);
+}
+
 // prctl(2), PR_SET_NAME: at most 15 bytes. Variadic, so that Swift can't call it.
 static inline void engram_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }

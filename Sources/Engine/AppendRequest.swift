@@ -3,53 +3,131 @@ internal import WAL
 
 /// What became of an append.
 public enum AppendOutcome {
-  /// It is durable: the unit's record, which lives until the request is reset.
-  case appended(EventView)
-  /// The same unit was appended before, under the id that the client chose, and is durable.
-  case exists(UnitID)
+  /// All its units are durable: `AppendRequest.unit` has them.
+  case appended
+  /// All its units were appended before, under the ids that the client chose, and are durable.
+  case exists
+  /// The same request was appended before under its key: its first and its last event, durable.
+  case answered(ClosedRange<Position>)
   case refused(Problem)
 }
 
-/// One append on its way: made by a connection, which lends the request body to its draft until the outcome
-/// is there, and used again for the connection's next one. It is handed from the connection's loop to the
-/// home loop and back, and touched by one of them at a time: hence unchecked.
+/// One request to append units, all or none: made by a connection, which lends the request's body to its drafts
+/// until the outcome is there, and used again for the connection's next one. It is handed from the connection's
+/// loop to the home loop and back, and touched by one of them at a time: hence unchecked.
 public final class AppendRequest: @unchecked Sendable {
-  public let draft = UnitDraft()
+  /// A unit of the request, and what the home has found out about it.
+  struct Part {
+    let draft: UnitDraft
+    /// Pinned while it is set.
+    var context: ResidentContext?
+    /// Neither window nor store had the client's id among the events up to here.
+    var idClearedThrough: Position?
+    var storedHash: ContentHash?
+    /// Of its record in the batch.
+    var recordIndex = 0
+  }
+
+  /// The key under which the answer is to be kept, and what it is kept for.
+  struct Key {
+    /// Of agent and key, as the store names it.
+    var name: [UInt8]
+    /// Bytes of `name` before the key's own.
+    var prefixBytes: Int
+    var requestHash: ContentHash
+  }
+
   public internal(set) var outcome: AppendOutcome?
   /// The loop whose connection waits.
   public let loop: Int
   /// The connection's task, which waits.
   var continuation: UnsafeContinuation<Void, Never>?
+  private let pool: UnitDraftPool
 
-  // The home loop's notes.
-  var context: ResidentContext?
-  /// Neither window nor store had the client's id among the events up to here.
-  var idClearedThrough: Position?
-  var storedHash: ContentHash?
-  var recordIndex = 0
-  var existing: UnitID?
+  // Touched by the home from `submit` to `completed`.
+  var parts: ContiguousArray<Part> = []
+  var key: Key?
+  /// The key is this request's to answer; others under it wait.
+  var holdsKey = false
+  /// The store was asked for the key.
+  var hasLookedUpKey = false
+  /// Reads of the store that it waits for.
+  var loads = 0
   /// Why it is refused, to be told once what the refusal depends on is durable.
   var refusal: Problem?
-  /// Keeps the unit's memory.
+  /// What it is told once the position that this depends on is durable.
+  var awaited: AppendOutcome?
+  /// Keeps the units' memory.
   var batch: Batch?
 
-  public init(loop: Int) { self.loop = loop }
+  /// - Parameter pool: of the loop's drafts.
+  public init(loop: Int, pool: UnitDraftPool = UnitDraftPool()) {
+    self.loop = loop
+    self.pool = pool
+  }
 
-  /// Forgets the last outcome; the draft's buffers stay.
+  /// Forgets units and outcome.
   public func reset() {
     outcome = nil
-    context = nil
-    idClearedThrough = nil
-    storedHash = nil
-    existing = nil
+    pool.give(&parts)
+    key = nil
+    holdsKey = false
+    hasLookedUpKey = false
     refusal = nil
+    awaited = nil
     batch = nil
   }
+
+  // MARK: What is asked for
+
+  /// Another unit, to be parsed by the caller.
+  public func addDraft() -> UnitDraft {
+    let draft = pool.take()
+    parts.append(Part(draft: draft))
+    return draft
+  }
+
+  /// Units asked for.
+  public var count: Int { parts.count }
+  public func draft(_ index: Int) -> UnitDraft { parts[index].draft }
+
+  /// Keeps the answer for 24 h of log time under `key` of the first unit's agent, which must be resolved; if an
+  /// answer to the same request is kept already, it is given again. Copies the key.
+  /// - Parameter requestHash: of all that makes two requests the same.
+  public func setKey(_ key: UnsafeRawBufferPointer, requestHash: ContentHash) {
+    guard let agent = parts.first?.draft.agentID else { return }
+    let name = IdempotencyName.make(agent: agent, key: key)
+    self.key = Key(name: name, prefixBytes: name.count - key.count, requestHash: requestHash)
+  }
+
+  // MARK: What came of it
+
+  /// The appended unit at `index`, after `appended`; lives until the request is reset.
+  public func unit(_ index: Int) -> EventView? { batch?.record(parts[index].recordIndex) }
 
   /// Resumes the connection's task. On its loop's thread, once the outcome is there.
   func resume() {
     let waiting = continuation
     continuation = nil
     waiting?.resume()
+  }
+}
+
+/// Drafts that a loop's connections use in turn. Of one loop's thread.
+public final class UnitDraftPool {
+  /// Drafts that are kept while nobody uses them: two full batches.
+  private static let keptMax = 2 * Limits.batchUnitsMax
+  private var free: [UnitDraft] = []
+
+  public init() {}
+
+  func take() -> UnitDraft { free.popLast() ?? UnitDraft() }
+
+  func give(_ parts: inout ContiguousArray<AppendRequest.Part>) {
+    for index in parts.indices where free.count < UnitDraftPool.keptMax {
+      parts[index].draft.reset()
+      free.append(parts[index].draft)
+    }
+    parts.removeAll(keepingCapacity: parts.count <= 16)
   }
 }

@@ -8,6 +8,8 @@ public final class EngineMetrics: Sendable {
   let batchBytes: Histogram
   let syncs: Histogram
   let refusals: Counter
+  let keyHits: Counter
+  let keyMismatches: Counter
   let position: Gauge
   let applied: Gauge
   let persisted: Gauge
@@ -32,6 +34,10 @@ public final class EngineMetrics: Sendable {
     syncs = registry.histogram(
       "engram_log_sync_duration_seconds", "Time of one durable write of the log.", .seconds)
     refusals = registry.counter("engram_appends_refused_total", "Appends refused, for whatever reason.")
+    keyHits = registry.counter(
+      "engram_idempotency_hits_total", "Requests answered with what is kept under their Idempotency-Key.")
+    keyMismatches = registry.counter(
+      "engram_idempotency_mismatches_total", "Requests refused: their Idempotency-Key was another request's.")
     position = registry.gauge("engram_log_position", "Position of the newest event.")
     applied = registry.gauge(
       "engram_store_applied_position", "Position up to which the store has applied events.")

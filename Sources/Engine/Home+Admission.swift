@@ -25,60 +25,80 @@ extension Home {
     if log.logBytes > limits.logBytesMax {
       return Problem(.unavailable, "the log waits for the store to persist it; try again")
     }
-    if loadsWaiting >= limits.loadsWaitingMax || backlog.count >= limits.backlogMax {
+    if loadsWaiting + keys.waitingCount >= limits.loadsWaitingMax || backlog.count >= limits.backlogMax {
       return Problem(.unavailable, "too many writes wait; try again")
     }
     return nil
   }
 
+  /// Goes on with a request until it is sequenced, or waits for something.
   func admit(_ request: AppendRequest) {
-    if let id = request.draft.id, request.idClearedThrough == nil, request.storedHash == nil,
-      !clearID(id, request)
-    {
-      return
-    }
-    if request.context == nil, !bringContext(request) { return }
-    request.context?.pins += 1
+    guard claimKey(request), clearIDs(request), bringContexts(request) else { return }
     if !backlog.isEmpty || !place(request) { backlog.append(request) }
   }
 
-  /// Learns whether the id is taken in window or store. False: the answer comes later.
-  private func clearID(_ id: UnitID, _ request: AppendRequest) -> Bool {
-    if let view = window.unit(id) {
-      request.storedHash = view.unit?.hash
-      return true
+  // MARK: Ids
+
+  /// Learns which of the request's ids are taken in window or store. False: the answer comes later.
+  private func clearIDs(_ request: AppendRequest) -> Bool {
+    var missing: [UnitID] = []
+    for index in request.parts.indices {
+      guard let id = request.parts[index].draft.id, request.parts[index].storedHash == nil,
+        request.parts[index].idClearedThrough == nil
+      else { continue }
+      if let view = window.unit(id) {
+        request.parts[index].storedHash = view.unit?.hash
+        continue
+      }
+      switch Home.find(id, in: store, tier: .cacheOnly) {
+      case .found(let hash): request.parts[index].storedHash = hash
+      case .notFound: request.parts[index].idClearedThrough = window.head
+      case .incomplete: missing.append(id)
+      case .failed(let problem):
+        refuse(request, problem)
+        return false
+      }
     }
-    switch find(id, tier: .cacheOnly) {
-    case .found(let hash):
-      request.storedHash = hash
-      return true
-    case .notFound:
-      request.idClearedThrough = window.head
-      return true
-    case .failed(let problem):
-      refuse(request, problem)
-      return false
-    case .incomplete:
-      loadID(id, request)
-      return false
+    guard !missing.isEmpty else { return true }
+    loadIDs(missing, request)
+    return false
+  }
+
+  private func loadIDs(_ ids: [UnitID], _ request: AppendRequest) {
+    // The window doesn't have them, and the store will be asked for all that is below the window now.
+    let head = window.head
+    let store = store
+    load(request) {
+      ids.map { ($0, Home.find($0, in: store, tier: .disk)) }
+    } done: { [self] found in
+      var hashes: [UnitID: ContentHash] = [:]
+      for (id, loaded) in found {
+        switch loaded {
+        case .found(let hash): hashes[id] = hash
+        case .notFound: break
+        case .incomplete: return refuse(request, Problem(.unavailable, "the store can't tell; try again"))
+        case .failed(let problem): return refuse(request, problem)
+        }
+      }
+      let asked = Set(ids)
+      for index in request.parts.indices {
+        guard let id = request.parts[index].draft.id, asked.contains(id) else { continue }
+        request.parts[index].storedHash = hashes[id]
+        if hashes[id] == nil { request.parts[index].idClearedThrough = head }
+      }
+      admit(request)
     }
   }
 
-  private func loadID(_ id: UnitID, _ request: AppendRequest) {
-    // The window doesn't have it, and the store will be asked for all that is below the window now.
-    let head = window.head
-    let store = store
+  /// Has `work` done where the disk may be waited for, then `done` here; refuses the request if too much waits.
+  func load<Found: Sendable>(
+    _ request: AppendRequest, _ work: @escaping @Sendable () -> Found, done: @escaping (Found) -> Void
+  ) {
     loadsWaiting += 1
-    let taken = surroundings?.read({ Home.find(id, in: store, tier: .disk) }) { [self] found in
+    let taken = surroundings?.read(work) { [self] found in
       loadsWaiting -= 1
       guard state != .failed else { return refuse(request, Home.stopped) }
-      switch found {
-      case .found(let hash): request.storedHash = hash
-      case .notFound: request.idClearedThrough = head
-      case .incomplete: return refuse(request, Problem(.unavailable, "the store can't tell; try again"))
-      case .failed(let problem): return refuse(request, problem)
-      }
-      admit(request)
+      done(found)
     }
     if taken != true {
       loadsWaiting -= 1
@@ -86,76 +106,89 @@ extension Home {
     }
   }
 
-  /// Makes the append's context resident. False: that happens later.
-  private func bringContext(_ request: AppendRequest) -> Bool {
-    let id = request.draft.contextID
-    if let context = sequencer.contexts.find(id) {
-      request.context = context
-      return true
+  // MARK: Contexts
+
+  /// Makes the request's contexts resident, and pins them. False: that happens later.
+  private func bringContexts(_ request: AppendRequest) -> Bool {
+    for index in request.parts.indices where request.parts[index].context == nil {
+      let id = request.parts[index].draft.contextID
+      guard request.refusal == nil, let context = residentContext(id, request) else { continue }
+      context.pins += 1
+      request.parts[index].context = context
     }
+    guard request.loads == 0 else { return false }
+    guard let refusal = request.refusal else { return true }
+    refuse(request, refusal)
+    return false
+  }
+
+  /// A context that memory has or can get at once. Nil: it is being loaded for the request, or the request's
+  /// `refusal` says why not.
+  private func residentContext(_ id: UnsafeRawBufferPointer, _ request: AppendRequest) -> ResidentContext? {
+    if let context = sequencer.contexts.find(id) { return context }
     // One load at a time: were the context made resident, appended to and forgotten while an earlier read is
     // under way, that read would bring back its past.
     if !contextLoads.isEmpty, contextLoads[[UInt8](id)] != nil {
       loadContext([UInt8](id), request)
-      return false
+      return nil
     }
+    let context: ResidentContext
     switch Home.load(id, from: store, tier: .cacheOnly) {
-    case .found(let loaded):
-      let context = ResidentContext(loaded.state, lastPosition: loaded.lastPosition)
-      sequencer.contexts.insert(context, applied: applied)
-      request.context = context
-      return true
-    case .notFound:
-      let context = ResidentContext(new: id)
-      sequencer.contexts.insert(context, applied: applied)
-      request.context = context
-      return true
+    case .found(let loaded): context = ResidentContext(loaded.state, lastPosition: loaded.lastPosition)
+    case .notFound: context = ResidentContext(new: id)
     case .failed(let problem):
-      refuse(request, problem)
-      return false
+      request.refusal = problem
+      return nil
     case .incomplete:
       loadContext([UInt8](id), request)
-      return false
+      return nil
     }
+    sequencer.contexts.insert(context, applied: applied)
+    return context
   }
 
-  /// Loads a context once for all the appends that wait for it.
+  /// Loads a context once for all the requests that wait for it.
   private func loadContext(_ id: [UInt8], _ request: AppendRequest) {
-    loadsWaiting += 1
     if contextLoads[id] != nil {
+      // A request that names it twice waits once.
+      guard contextLoads[id]?.last !== request else { return }
       contextLoads[id]?.append(request)
+      loadsWaiting += 1
+      request.loads += 1
       return
     }
-    contextLoads[id] = [request]
     let store = store
     let taken = surroundings?.read({
       id.withUnsafeBytes { Home.load($0, from: store, tier: .disk) }
     }) { [self] loaded in contextLoaded(id, loaded) }
-    if taken != true {
-      contextLoads[id] = nil
-      loadsWaiting -= 1
-      refuse(request, Problem(.unavailable, "too many reads wait; try again"))
+    guard taken == true else {
+      request.refusal = Problem(.unavailable, "too many reads wait; try again")
+      return
     }
+    contextLoads[id] = [request]
+    loadsWaiting += 1
+    request.loads += 1
   }
 
   private func contextLoaded(_ id: [UInt8], _ loaded: Loaded<LoadedContext>) {
     let waiting = contextLoads.removeValue(forKey: id) ?? []
     loadsWaiting -= waiting.count
-    guard state != .failed else {
-      for request in waiting { refuse(request, Home.stopped) }
-      return
-    }
-    if case .failed(let problem) = loaded {
-      for request in waiting { refuse(request, problem) }
-      return
-    }
-    if id.withUnsafeBytes({ sequencer.contexts.find($0) }) == nil {
+    var problem: Problem?
+    if case .failed(let found) = loaded { problem = found }
+    if state == .failed { problem = Home.stopped }
+    if problem == nil, id.withUnsafeBytes({ sequencer.contexts.find($0) }) == nil {
       var context = id.withUnsafeBytes { ResidentContext(new: $0) }
       if case .found(let found) = loaded {
         context = ResidentContext(found.state, lastPosition: found.lastPosition)
       }
       sequencer.contexts.insert(context, applied: applied)
     }
-    for request in waiting { admit(request) }
+    for request in waiting {
+      request.loads -= 1
+      if let problem { request.refusal = problem }
+      // Those that wait for more are looked at when the last of it is there.
+      guard request.loads == 0 else { continue }
+      if let refusal = request.refusal { refuse(request, refusal) } else { admit(request) }
+    }
   }
 }

@@ -31,8 +31,6 @@ extension Home {
     }
   }
 
-  func find(_ id: UnitID, tier: ReadTier) -> Loaded<ContentHash> { Home.find(id, in: store, tier: tier) }
-
   /// A context with everything that the sequencer decides by. Any thread for `.disk`.
   static func load(
     _ id: UnsafeRawBufferPointer, from store: any EventStore, tier: ReadTier

@@ -47,6 +47,11 @@ public final class Home {
   var inFlightRequests: [AppendRequest] = []
   var backlog = Ring<AppendRequest>()
   var contextLoads: [[UInt8]: [AppendRequest]] = [:]
+  var keys = IdempotencyTable()
+  /// Requests whose key another one has let go of: they go on at the end of the turn.
+  var released = Ring<AppendRequest>()
+  /// The command in hand: its memory is used again.
+  var command = Sequencer.Append()
   var loadsWaiting = 0
   /// Bytes in the window that the store has not applied.
   public internal(set) var unappliedBytes = 0
@@ -79,133 +84,26 @@ public final class Home {
     log.onRoom = { [weak self] in self?.retry() }
   }
 
-  public var isIdle: Bool { inFlight == nil && builder.isEmpty && backlog.isEmpty && loadsWaiting == 0 }
+  public var isIdle: Bool {
+    inFlight == nil && builder.isEmpty && backlog.isEmpty && loadsWaiting == 0 && released.isEmpty
+      && keys.waitingCount == 0
+  }
   public var tail: Position { sequencer.tail }
   public var isOverloaded: Bool { state == .running && overload() != nil }
-  public var waitingCount: Int { backlog.count + loadsWaiting }
+  public var waitingCount: Int { backlog.count + loadsWaiting + keys.waitingCount + released.count }
   public var residentContexts: Int { sequencer.contexts.count }
-
-  // MARK: Sequencing
-
-  /// Turns an admitted append into events in the open batch. False: there is no room until a batch is sealed.
-  func place(_ request: AppendRequest) -> Bool {
-    guard let context = request.context else { return true }
-    let draft = request.draft
-    guard let agent = draft.agentID else { return true }
-    if let id = draft.id, request.storedHash == nil, !recheckID(id, request) {
-      context.pins -= 1
-      request.context = nil
-      admit(request)
-      return true
-    }
-    let change = sequencer.change(of: context, by: agent)
-    let unitBytes = UnitEncoder.bytesMax(for: draft)
-    let contextBytes = change == .none ? 0 : contextRecordBytesMax(context, agent)
-    guard let memory = reserve(unitBytes + contextBytes + 8) else {
-      if builder.isEmpty {
-        context.pins -= 1
-        refuse(request, Problem(.payloadTooLarge, "the unit is larger than a batch of the log can be"))
-        return true
-      }
-      return false
-    }
-    context.pins -= 1
-    let decision = sequencer.decide(
-      Sequencer.Append(
-        context: context, agent: agent, change: change, id: draft.id, hash: draft.contentHash,
-        stored: request.storedHash, hasFence: draft.fence != nil,
-        expectedSequence: draft.expectedSequence?.rawValue, now: surroundings?.wallClock ?? 0,
-        random: surroundings?.randomBits() ?? 0))
-    switch decision {
-    case .append(let appended):
-      encode(request, context, agent, appended, into: memory, contextBytes, unitBytes)
-    case .exists(let id, let position):
-      request.existing = id
-      wait(request, for: position)
-    case .idTaken(let position):
-      request.refusal = Problem(.conflict, at: "/id", "stands for another unit")
-      wait(request, for: position)
-    case .fenceRejected:
-      refuse(request, Problem(.fenceRejected, at: "/fence", "names a lock that is not held with this token"))
-    case .unexpectedSequence(let actual, let position):
-      request.refusal = Problem(
-        .preconditionFailed, at: "/expected_sequence", "is not \(actual.rawValue), the unit's sequence now")
-      wait(request, for: position)
-    }
-    return true
-  }
-
-  /// Looks for an id among what was published since it was cleared: another append may have brought it while
-  /// this one waited. False: some of that has left the window already, so that it has to be cleared anew.
-  private func recheckID(_ id: UnitID, _ request: AppendRequest) -> Bool {
-    if let view = window.unit(id) {
-      request.storedHash = view.unit?.hash
-      return true
-    }
-    guard let through = request.idClearedThrough, window.lowest > through.next else { return true }
-    request.idClearedThrough = nil
-    return false
-  }
-
-  /// Room for the context's record once the agent is listed in it: at worst six bytes for each of its own.
-  private func contextRecordBytesMax(_ context: ResidentContext, _ agent: UnsafeRawBufferPointer) -> Int {
-    ContextEncoder.bytesMax(context.state, agent: agent) + 6 * agent.count + 3
-  }
-
-  private func encode(
-    _ request: AppendRequest, _ context: ResidentContext, _ agent: UnsafeRawBufferPointer,
-    _ appended: Sequencer.Appended, into memory: UnsafeMutableRawPointer, _ contextBytes: Int,
-    _ unitBytes: Int
-  ) {
-    var cursor = memory
-    if let position = appended.contextEvent {
-      cursor = builder.commit(
-        ContextEncoder.encode(
-          context.state, agent: agent, position: position, logTime: appended.logTime, requestRemainder: 1,
-          into: cursor, capacity: contextBytes))
-    }
-    request.recordIndex = builder.count
-    builder.commit(
-      UnitEncoder.encode(
-        request.draft,
-        UnitFacts(
-          id: appended.id, sequence: appended.sequence, position: appended.position,
-          logTime: appended.logTime),
-        into: cursor, capacity: unitBytes))
-    openRequests.append(request)
-    metrics.units.add()
-  }
-
-  /// Answers what depends on `position` once that is durable: a refusal must not tell of what a crash could
-  /// take back either.
-  private func wait(_ request: AppendRequest, for position: Position) {
-    if position <= window.head {
-      finish(request)
-    } else if let inFlight, position <= inFlight.lastPosition {
-      inFlightRequests.append(request)
-    } else {
-      openRequests.append(request)
-    }
-  }
-
-  /// Room for `bytes` in the open batch, which is sealed if need be and if the log is free for it.
-  private func reserve(_ bytes: Int) -> UnsafeMutableRawPointer? {
-    if let memory = builder.reserve(bytes) { return memory }
-    guard !builder.isEmpty, canCommit else { return nil }
-    commitOpenBatch()
-    return builder.reserve(bytes)
-  }
 
   // MARK: Commit
 
-  private var canCommit: Bool { state != .failed && inFlight == nil && log.isIdle }
+  var canCommit: Bool { state != .failed && inFlight == nil && log.isIdle }
 
   /// Ends a turn of the loop: what was sequenced in it goes to the disk, unless a batch is on its way.
   public func endOfTurn() {
+    while let request = released.popFirst() { admit(request) }
     if !builder.isEmpty, canCommit { commitOpenBatch() }
   }
 
-  private func commitOpenBatch() {
+  func commitOpenBatch() {
     guard let batch = builder.seal() else { return }
     swap(&openRequests, &inFlightRequests)
     inFlight = batch
@@ -245,6 +143,7 @@ public final class Home {
       unappliedBytes -= first.bytes
       _ = unapplied.popFirst()
     }
+    keys.applied(through: position)
     shrinkWindow()
   }
 
@@ -272,22 +171,33 @@ public final class Home {
 
   static var stopped: Problem { Problem(.unavailable, "the server is stopping") }
 
+  /// What the request depends on is durable: it is told. Its memory is the connection's again.
   func finish(_ request: AppendRequest, in batch: Batch? = nil) {
     if let refusal = request.refusal { return refuse(request, refusal) }
-    if let existing = request.existing {
-      request.outcome = .exists(existing)
-    } else if let batch {
+    if let awaited = request.awaited {
+      complete(request, awaited)
+    } else {
       request.batch = batch
-      request.outcome = .appended(batch.record(request.recordIndex))
+      complete(request, .appended)
     }
-    request.context = nil
-    surroundings?.completed(request)
   }
 
   func refuse(_ request: AppendRequest, _ problem: Problem) {
     metrics.refusals.add()
-    request.outcome = .refused(problem)
-    request.context = nil
+    complete(request, .refused(problem))
+  }
+
+  private func complete(_ request: AppendRequest, _ outcome: AppendOutcome) {
+    unpin(request)
+    if request.holdsKey { releaseKey(request) }
+    request.outcome = outcome
     surroundings?.completed(request)
+  }
+
+  func unpin(_ request: AppendRequest) {
+    for index in request.parts.indices {
+      request.parts[index].context?.pins -= 1
+      request.parts[index].context = nil
+    }
   }
 }

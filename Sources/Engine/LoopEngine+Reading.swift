@@ -168,7 +168,7 @@ extension LoopEngine {
   }
 
   /// Reads from the store's memory, and again on a thread that may wait for the disk if that didn't do.
-  private func readStored(
+  func readStored(
     _ body: @escaping @Sendable (StoredRecords, ReadTier) -> Void
   ) async throws(Problem) -> StoredRecords {
     var found = StoredRecords()

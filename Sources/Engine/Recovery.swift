@@ -83,7 +83,10 @@ extension Home {
     self.init(
       log: log, store: store, sequencer: sequencer, window: window, applied: store.appliedPosition(),
       limits: limits, metrics: metrics, pool: pool)
-    for batch in batches where batch.lastPosition > applied { adopt(batch) }
+    for batch in batches where batch.lastPosition > applied {
+      adopt(batch)
+      adoptKeys(batch)
+    }
   }
 
   private static func replay(

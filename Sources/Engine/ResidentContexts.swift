@@ -9,6 +9,15 @@ package final class ResidentContext {
   /// Commands on their way that name this context.
   package var pins = 0
 
+  // While one command is decided and encoded.
+
+  /// Units that the command adds.
+  var planned: UInt64 = 0
+  /// The command's unit that the event of agents joining stands before.
+  var joiningUnit: Int?
+  /// Agents from here on joined by that event.
+  var joinedFrom = 0
+
   package init(_ state: ContextState, lastPosition: Position) {
     self.state = state
     self.lastPosition = lastPosition

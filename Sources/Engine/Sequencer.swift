@@ -5,37 +5,51 @@ package import Model
 /// events follow. A value: no I/O, no clock, no randomness (a command brings `now` and random bits with it),
 /// so that the same commands give the same history, in a simulation or after a restart.
 package struct Sequencer {
-  /// A command to append a unit, by an agent, to a context that is resident.
+  /// A command to append units, all or none, in order. Used again for the next command: its memory stays.
   package struct Append {
-    var context: ResidentContext
-    var agent: UnsafeRawBufferPointer
-    /// What `change` says of context and agent.
-    var change: ContextChange
-    /// The id that the client chose.
-    var id: UnitID?
-    var hash: ContentHash
-    /// The unit that the store or the window has under that id, if any.
-    var stored: ContentHash?
-    var hasFence: Bool
-    var expectedSequence: UInt64?
+    package var units: ContiguousArray<Unit> = []
     /// Wall clock, microseconds since 1970.
-    var now: UInt64
-    var random: UInt64
+    package var now: UInt64 = 0
+
+    package init() {}
+  }
+
+  /// One unit of a command, by an agent, for a context that is resident; `decide` fills in the rest.
+  package struct Unit {
+    package var context: ResidentContext
+    /// The agent's id; must stay in memory until the command is decided.
+    package var agent: UnsafeRawBufferPointer
+    /// What `change` says of context and agent.
+    package var change: ContextChange
+    /// The id that the client chose.
+    package var chosenID: UnitID?
+    package var hash: ContentHash
+    /// The unit that the store or the window has under that id, if any.
+    package var stored: ContentHash?
+    package var hasFence: Bool
+    package var expectedSequence: UInt64?
+    package var random: UInt64
+
+    /// Where the event of the context stands that precedes the unit: of the first unit of a command that lets an
+    /// agent join its context, for all agents that the command lets join it.
+    package internal(set) var contextEvent: Position?
+    package internal(set) var position = Position.zero
+    package internal(set) var sequence = Sequence.zero
+    package internal(set) var id = UnitID(high: 0, low: 0)
+    package internal(set) var logTime = LogTime(microseconds: 0)
 
     package init(
-      context: ResidentContext, agent: UnsafeRawBufferPointer, change: ContextChange, id: UnitID?,
-      hash: ContentHash, stored: ContentHash?, hasFence: Bool, expectedSequence: UInt64?, now: UInt64,
-      random: UInt64
+      context: ResidentContext, agent: UnsafeRawBufferPointer, change: ContextChange, chosenID: UnitID?,
+      hash: ContentHash, stored: ContentHash?, hasFence: Bool, expectedSequence: UInt64?, random: UInt64
     ) {
       self.context = context
       self.agent = agent
       self.change = change
-      self.id = id
+      self.chosenID = chosenID
       self.hash = hash
       self.stored = stored
       self.hasFence = hasFence
       self.expectedSequence = expectedSequence
-      self.now = now
       self.random = random
     }
   }
@@ -44,29 +58,24 @@ package struct Sequencer {
   package enum ContextChange: Sendable { case none, joins, creates }
 
   package enum Decision: Equatable {
-    /// The unit is appended; if the context came into being or the agent joined it, that event stands first.
-    case append(Appended)
-    /// The unit was appended before; the answer waits until `position` is durable (zero: it is).
-    case exists(UnitID, position: Position)
-    /// The id stands for another unit; that too is told only once `position` is durable.
-    case idTaken(position: Position)
-    case fenceRejected
+    /// The units are appended: each says where.
+    case append
+    /// All units were appended before; the answer waits until `position` is durable (zero: it is).
+    case exists(position: Position)
+    /// The id of the unit at `unit` stands for another unit; that too is told only once `position` is durable.
+    case idTaken(unit: Int, position: Position)
+    /// The unit at `unit` was appended before, alike, and others of the command were not.
+    case idExists(unit: Int, position: Position)
+    /// The id of the unit at `unit` is that of an earlier unit of the command.
+    case idTwice(unit: Int)
+    case fenceRejected(unit: Int)
     /// The unit's sequence would be `actual`, by a history that is durable when `position` is.
-    case unexpectedSequence(actual: Sequence, position: Position)
+    case unexpectedSequence(unit: Int, actual: Sequence, position: Position)
   }
 
-  package struct Appended: Equatable {
-    package var contextEvent: Position?
-    package var position: Position
-    package var sequence: Sequence
-    package var id: UnitID
-    package var logTime: LogTime
-  }
-
-  /// A unit that is sequenced and not yet published.
+  /// A unit under an id of the client's that is sequenced and not yet published.
   private struct Pending {
     var position: Position
-    var id: UnitID
     var hash: ContentHash
   }
 
@@ -74,7 +83,8 @@ package struct Sequencer {
   package private(set) var logTime: LogTime
   package var contexts: ResidentContexts
   private var ids = UnitIDMaker()
-  private var pending = Ring<Pending>(capacity: 64)
+  private var pending: [UnitID: Pending] = [:]
+  private var pendingOrder = Ring<(position: Position, id: UnitID)>(capacity: 64)
 
   package init(tail: Position, logTime: LogTime, residentContextsMax: Int) {
     self.tail = tail
@@ -88,60 +98,116 @@ package struct Sequencer {
     return context.state.agentIndex(agent) == nil ? .joins : .none
   }
 
-  /// Decides the checks in api.md's order: id, fence, expected sequence. (Keys precede them.)
-  package mutating func decide(_ command: Append) -> Decision {
-    if let id = command.id {
-      if let earlier = pendingUnit(id) {
-        return earlier.hash == command.hash
-          ? .exists(id, position: earlier.position) : .idTaken(position: earlier.position)
-      }
-      if let stored = command.stored {
-        return stored == command.hash ? .exists(id, position: .zero) : .idTaken(position: .zero)
-      }
-    }
+  /// Decides the checks in api.md's order: ids, fences, expected sequences. (Keys precede them.)
+  package mutating func decide(_ command: inout Append) -> Decision {
+    if let decision = checkIDs(command) { return decision }
     // A fence names a lock that is held now; nothing in this history grants one.
-    if command.hasFence { return .fenceRejected }
-    let sequence = command.context.state.lastSequence.next
-    if let expected = command.expectedSequence, expected != sequence.rawValue {
-      return .unexpectedSequence(actual: sequence, position: command.context.lastPosition)
-    }
-    return .append(append(command, sequence))
+    if let unit = command.units.firstIndex(where: { $0.hasFence }) { return .fenceRejected(unit: unit) }
+    if let decision = checkSequences(&command) { return decision }
+    append(&command)
+    return .append
   }
 
-  private mutating func append(_ command: Append, _ sequence: Sequence) -> Appended {
+  private func checkIDs(_ command: Append) -> Decision? {
+    var known = 0
+    var first: Int?
+    var position = Position.zero
+    for unit in command.units.indices {
+      guard let id = command.units[unit].chosenID else { continue }
+      var hash = command.units[unit].stored
+      if let earlier = pending[id] {
+        hash = earlier.hash
+        position = max(position, earlier.position)
+      }
+      guard let hash else { continue }
+      guard hash == command.units[unit].hash else { return .idTaken(unit: unit, position: position) }
+      known += 1
+      first = first ?? unit
+    }
+    if let twice = idTwice(command) { return .idTwice(unit: twice) }
+    guard let first else { return nil }
+    return known == command.units.count
+      ? .exists(position: position) : .idExists(unit: first, position: position)
+  }
+
+  private func idTwice(_ command: Append) -> Int? {
+    guard command.units.count > 1 else { return nil }
+    var seen: Set<UnitID> = []
+    return command.units.firstIndex { unit in
+      unit.chosenID.map { !seen.insert($0).inserted } ?? false
+    }
+  }
+
+  /// Gives out the sequences, which count from here on only if nothing is refused.
+  private func checkSequences(_ command: inout Append) -> Decision? {
+    var refusal: Decision?
+    for unit in command.units.indices {
+      let context = command.units[unit].context
+      context.planned += 1
+      let sequence = Sequence(context.state.lastSequence.rawValue + context.planned)
+      command.units[unit].sequence = sequence
+      guard let expected = command.units[unit].expectedSequence, expected != sequence.rawValue else {
+        continue
+      }
+      refusal = refusal ?? .unexpectedSequence(unit: unit, actual: sequence, position: context.lastPosition)
+    }
+    for unit in command.units.indices { command.units[unit].context.planned = 0 }
+    return refusal
+  }
+
+  private mutating func append(_ command: inout Append) {
     logTime = max(logTime, LogTime(microseconds: command.now))
-    let id = command.id ?? ids.make(logTime: logTime, random: command.random)
-    // Where the clock stands still or was set back, ids run ahead of it. Log time goes with them, so that
-    // after a restart the last event's time alone says which ids were used.
-    if command.id == nil { logTime = max(logTime, id.time) }
-    var contextEvent: Position?
-    if command.change != .none {
-      tail = tail.next
-      contextEvent = tail
-      join(command.context, command.agent)
+    for unit in command.units.indices where command.units[unit].change != .none {
+      join(command.units[unit], unit)
     }
-    tail = tail.next
-    command.context.state.lastSequence = sequence
-    command.context.lastPosition = tail
-    pending.append(Pending(position: tail, id: id, hash: command.hash))
-    return Appended(contextEvent: contextEvent, position: tail, sequence: sequence, id: id, logTime: logTime)
+    for unit in command.units.indices {
+      let context = command.units[unit].context
+      let id: UnitID
+      if let chosen = command.units[unit].chosenID {
+        id = chosen
+      } else {
+        id = ids.make(logTime: logTime, random: command.units[unit].random)
+        // Where the clock stands still or was set back, ids run ahead of it. Log time goes with them, so that
+        // after a restart the last event's time alone says which ids were used.
+        logTime = max(logTime, id.time)
+      }
+      if context.joiningUnit == unit {
+        tail = tail.next
+        command.units[unit].contextEvent = tail
+        context.state.updatedAt = logTime
+        if context.state.revision == 1 { context.state.createdAt = logTime }
+        context.joiningUnit = nil
+      }
+      tail = tail.next
+      context.state.lastSequence = command.units[unit].sequence
+      context.lastPosition = tail
+      if command.units[unit].chosenID != nil {
+        pending[id] = Pending(position: tail, hash: command.units[unit].hash)
+        pendingOrder.append((tail, id))
+      }
+      command.units[unit].position = tail
+      command.units[unit].id = id
+      command.units[unit].logTime = logTime
+    }
   }
 
-  private func join(_ context: ResidentContext, _ agent: UnsafeRawBufferPointer) {
-    if context.state.revision == 0 { context.state.createdAt = logTime }
+  /// Lists the unit's agent in its context. One event tells of all agents that a command lets join a context.
+  private func join(_ unit: Unit, _ index: Int) {
+    let context = unit.context
+    let listed = context.state.agents.count
+    let hasJoined = context.state.addAgent(unit.agent)
+    guard context.joiningUnit == nil, hasJoined || unit.change == .creates else { return }
+    context.joiningUnit = index
+    context.joinedFrom = listed
     context.state.revision += 1
-    context.state.updatedAt = logTime
-    _ = context.state.addAgent(agent)
-  }
-
-  private func pendingUnit(_ id: UnitID) -> Pending? {
-    for offset in 0..<pending.count where pending[offset].id == id { return pending[offset] }
-    return nil
   }
 
   /// Everything up to `position` is published: the window knows those units now.
   package mutating func published(through position: Position) {
-    while let first = pending.first, first.position <= position { _ = pending.popFirst() }
+    while let first = pendingOrder.first, first.position <= position {
+      _ = pendingOrder.popFirst()
+      pending[first.id] = nil
+    }
   }
 
   /// Takes in what an event says of the whole log: its end and its time.

@@ -118,21 +118,31 @@ public enum ContextEncoder {
     text.withUnsafeBytes { JSONText.writeQuoted($0, to: &out) }
   }
 
-  /// Room that `encode` needs at most, in bytes.
-  public static func bytesMax(_ state: ContextState, agent: UnsafeRawBufferPointer) -> Int {
+  /// Room that `encode` needs at most, in bytes, when the agents that join are listed in `state` already.
+  public static func bytesMax(_ state: ContextState, joined: ArraySlice<[UInt8]>) -> Int {
+    let header = EventRecord.fieldHeaderBytes
+    return joined.reduce(fixedRecordBytes(state)) { $0 + header + $1.count }
+  }
+
+  /// Room that one more agent takes at most in list and header: at worst six bytes for each of its own.
+  public static func bytesMax(joining agent: UnsafeRawBufferPointer) -> Int {
+    7 * agent.count + 3 + EventRecord.fieldHeaderBytes
+  }
+
+  private static func fixedRecordBytes(_ state: ContextState) -> Int {
     let header = EventRecord.fieldHeaderBytes
     return EventRecord.headerBytes + EventRecord.checksumBytes + header + EventRecord.contextHeadBytes
-      + header + state.id.count + header + agent.count + header + 4 + jsonBytesMax(state)
+      + header + state.id.count + header + 4 + jsonBytesMax(state)
   }
 
   /// Writes the record of the event after which the context is `state`.
   /// - Parameters:
-  ///   - agent: who changed the context.
+  ///   - joined: the agents that joined by it, which `state` lists.
   ///   - requestRemainder: events of the same request that follow this one.
   ///   - capacity: at least `bytesMax`; requires it.
   /// - Returns: the record's length in bytes.
   public static func encode(
-    _ state: ContextState, agent: UnsafeRawBufferPointer, position: Position, logTime: LogTime,
+    _ state: ContextState, joined: ArraySlice<[UInt8]>, position: Position, logTime: LogTime,
     requestRemainder: UInt32 = 0, into base: UnsafeMutableRawPointer, capacity: Int
   ) -> Int {
     var writer = EventRecordWriter(
@@ -140,7 +150,7 @@ public enum ContextEncoder {
     writer.contextHead(
       ContextHead(revision: state.revision, lastSequence: state.lastSequence, createdAt: state.createdAt))
     state.id.withUnsafeBytes { writer.field(.contextID, $0) }
-    writer.field(.agentID, agent)
+    for agent in joined { agent.withUnsafeBytes { writer.field(.agentID, $0) } }
     if requestRemainder > 0 {
       writer.beginField(.requestRemainder, bytes: 4)
       writer.out.integer(requestRemainder)

@@ -39,9 +39,9 @@ public enum EventRecord {
     case unitHead = 1
     /// The context's id, UTF-8.
     case contextID = 2
-    /// The agent's id, UTF-8.
+    /// The agent's id, UTF-8. In a context's event once for each agent that joined, in order.
     case agentID = 3
-    /// Idempotency key: u64 hash of the request, u64 second half, then the key's bytes.
+    /// Idempotency key: u64 hash of the request, u64 second half, then the key's bytes. In the request's first unit.
     case idempotency = 4
     /// The fence that the append named: u64 token, then the canonical resource path.
     case fence = 5
@@ -111,21 +111,53 @@ public struct EventView {
 
   /// The bytes of the first header field with this tag.
   public func field(_ tag: EventRecord.Field) -> UnsafeRawBufferPointer? {
+    var found: UnsafeRawBufferPointer?
+    fields(tag) {
+      found = $0
+      return false
+    }
+    return found
+  }
+
+  /// Hands the bytes of each header field with this tag to `body`, in order, until it returns false.
+  @inline(__always)
+  private func fields(_ tag: EventRecord.Field, _ body: (UnsafeRawBufferPointer) -> Bool) {
     var offset = EventRecord.headerBytes
     let end = offset + fieldsLength
     while end - offset >= EventRecord.fieldHeaderBytes {
       let found = UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt16.self))
       let length = Int(UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: offset + 2, as: UInt16.self)))
       let start = offset + EventRecord.fieldHeaderBytes
-      guard length <= end - start else { return nil }
-      if found == tag.rawValue { return UnsafeRawBufferPointer(rebasing: bytes[start..<start + length]) }
+      guard length <= end - start else { return }
+      if found == tag.rawValue, !body(UnsafeRawBufferPointer(rebasing: bytes[start..<start + length])) {
+        return
+      }
       offset = start + length
     }
-    return nil
   }
 
   public var contextID: UnsafeRawBufferPointer? { field(.contextID) }
   public var agentID: UnsafeRawBufferPointer? { field(.agentID) }
+  /// Events of the same request that follow this one.
+  public var requestRemainder: UInt32 {
+    guard let bytes = field(.requestRemainder), bytes.count >= 4 else { return 0 }
+    return UInt32(littleEndian: bytes.loadUnaligned(as: UInt32.self))
+  }
+  /// The key under which the request's answer is kept; it stands in the first unit of the request.
+  public var idempotency: IdempotencyMark? {
+    guard let bytes = field(.idempotency), bytes.count > 16 else { return nil }
+    let hash = ContentHash(
+      high: UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self)),
+      low: UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self)))
+    return IdempotencyMark(requestHash: hash, key: UnsafeRawBufferPointer(rebasing: bytes[16...]))
+  }
+  /// Hands every agent that the event names to `body`: of a context's event, those that joined by it.
+  public func forEachAgent(_ body: (UnsafeRawBufferPointer) -> Void) {
+    fields(.agentID) {
+      body($0)
+      return true
+    }
+  }
   public var unit: UnitHead? { field(.unitHead).flatMap(UnitHead.init) }
   public var context: ContextHead? { field(.contextHead).flatMap(ContextHead.init) }
 }

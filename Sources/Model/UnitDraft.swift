@@ -78,6 +78,12 @@ public final class UnitDraft: @unchecked Sendable {
     }
   }
 
+  /// The body has moved in memory: what stood at `old` stands at `new`.
+  public func follow(from old: UnsafeRawPointer, to new: UnsafeRawPointer) {
+    guard let base = parts.body.baseAddress else { return }
+    parts.body = UnsafeRawBufferPointer(start: new + (base - old), count: parts.body.count)
+  }
+
   /// Decides who posts: `caller` is the agent of the credential (`isAuthenticated`) or of `X-Agent-ID`,
   /// already checked to be an id; nil if there is none. Copies it.
   /// - Returns: the problem if body and caller differ (403 with a credential, else 400) or nobody is named (400).
@@ -86,6 +92,9 @@ public final class UnitDraft: @unchecked Sendable {
   }
 
   // MARK: What the client asked for
+
+  /// The JSON pointer of a member of this unit in its request's body.
+  public func pointer(_ member: String) -> String { parts.place.pointer(member) }
 
   /// The id that the client chose.
   public var id: UnitID? { parts.id }

@@ -52,6 +52,8 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
   private var isReceiving = false
   /// The head of a request with chunks, which are dropped once they are decoded.
   private var headApart = InputBuffer()
+  /// Whether the route takes the body in pieces; nil before it was asked.
+  private var readsAsItArrives: Bool?
   private var isPaused = false
   private var waiter: UnsafeContinuation<Bool, Never>?
   private var isReady = false
@@ -162,6 +164,21 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
       if phase == .body { gatherBody() }
     } while phase == .handling && answersAtOnce()
     if phase == .head || phase == .body { moveToInput() }
+    if phase == .body { readWhatArrived() }
+  }
+
+  /// Lets the route look at a body that is not all there, if it reads as it arrives.
+  private func readWhatArrived() {
+    showHead()
+    let isRead = readsAsItArrives ?? services.readsAsItArrives(exchange)
+    readsAsItArrives = isRead
+    guard isRead else { return }
+    exchange.body =
+      headApart.isEmpty ? UnsafeRawBufferPointer(rebasing: available[headBytes...]) : decoded.bytes
+    guard let problem = services.bodyArrives(exchange) else { return }
+    exchange.keeps = false
+    exchange.answer(problem)
+    close()
   }
 
   /// Answers the complete request if that can be done here. False: it is the task's, or there is nothing to go on with.
@@ -191,6 +208,7 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
 
   private func beginBody() {
     bodyBytes = 0
+    readsAsItArrives = nil
     exchange.keeps = !acceptor.isDraining
     if exchange.head.body == .none {
       complete(body: UnsafeRawBufferPointer(start: nil, count: 0))

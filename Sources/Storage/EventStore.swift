@@ -59,6 +59,10 @@ public protocol EventStore: AnyObject, Sendable {
   /// Ids of the contexts that an agent has caused context events in, in order of id. May read the disk.
   func contexts(of agent: [UInt8], after: [UInt8]?, limit: Int) throws(StoreError) -> [[UInt8]]
 
+  /// The answer that is kept under an idempotency key, as `IdempotencyName` spells it. Old ones may be found or
+  /// not: the caller looks at the time.
+  func keptAnswer(_ name: [UInt8], tier: ReadTier) throws(StoreError) -> Lookup<KeptAnswer>
+
   /// Events above `after` up to `through`, in log order, until `body` says false or `bytesMax` is passed (by the
   /// event handed over last). May read the disk.
   /// - Parameter contexts: nil for all.
@@ -119,6 +123,32 @@ public struct UnitLocation: Hashable, Sendable {
     self.context = context
     self.sequence = sequence
     self.hash = hash
+  }
+}
+
+/// What a request under an idempotency key came to: its events, in order, without a gap.
+public struct KeptAnswer: Hashable, Sendable {
+  /// Of all that makes two requests the same.
+  public var requestHash: ContentHash
+  /// Of the request's first unit.
+  public var first: Position
+  /// Of the request's last event.
+  public var last: Position
+  /// When it was appended.
+  public var logTime: LogTime
+
+  public init(requestHash: ContentHash, first: Position, last: Position, logTime: LogTime) {
+    self.requestHash = requestHash
+    self.first = first
+    self.last = last
+    self.logTime = logTime
+  }
+
+  /// What the event of a request's first unit says.
+  public init(requestHash: ContentHash, firstUnit event: EventView) {
+    self.init(
+      requestHash: requestHash, first: event.position,
+      last: Position(event.position.rawValue &+ UInt64(event.requestRemainder)), logTime: event.logTime)
   }
 }
 

@@ -51,9 +51,11 @@ extension RocksDatabase {
     let cache: OpaquePointer = rocksdb_cache_create_lru(max(options.blockCacheBytes, 1 << 20))
     let shared = databaseOptions(options)
     defer { rocksdb_options_destroy(shared) }
+    let expiry = AnswerExpiry()
     var families: [OpaquePointer?] = []
     for family in StoreFamily.allCases {
       families.append(familyOptions(family, shared: shared, options, cache))
+      if family == .idempotency, let options = families.last ?? nil { expiry.install(in: options) }
     }
     defer { for family in families { rocksdb_options_destroy(family) } }
     var handles = [OpaquePointer?](repeating: nil, count: families.count)
@@ -72,7 +74,7 @@ extension RocksDatabase {
     guard let db = opened, !handles.contains(where: { $0 == nil }) else {
       throw RocksFailure(message: "no database and no reason given")
     }
-    return RocksDatabase(db: db, families: handles.compactMap { $0 }, blockCache: cache)
+    return RocksDatabase(db: db, families: handles.compactMap { $0 }, blockCache: cache, expiry: expiry)
   }
 
   /// The families' names as an array of C strings.

@@ -6,13 +6,15 @@ internal import Model
 final class RocksDatabase: @unchecked Sendable {
   let db: OpaquePointer
   let blockCache: OpaquePointer
+  let expiry: AnswerExpiry
   private let families: [OpaquePointer]
   private let pointReads: [OpaquePointer]
   private let writeOptions: OpaquePointer
 
   /// Opens or creates; takes the handles over.
-  init(db: OpaquePointer, families: [OpaquePointer], blockCache: OpaquePointer) {
+  init(db: OpaquePointer, families: [OpaquePointer], blockCache: OpaquePointer, expiry: AnswerExpiry) {
     self.db = db
+    self.expiry = expiry
     self.families = families
     self.blockCache = blockCache
     pointReads = [engram_read_all_tier, engram_read_block_cache_tier, engram_read_persisted_tier].map {

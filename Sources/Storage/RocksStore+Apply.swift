@@ -7,6 +7,7 @@ extension RocksStore {
     try checkOpen("apply")
     try writer.build(records, upTo: upTo, database)
     try database.write(writer.batch, for: "apply")
+    if let last = records.last { database.expiry.observe(last.logTime) }
     if let position = writer.commit(upTo: upTo) { publish(position) }
   }
 }
@@ -17,8 +18,8 @@ final class ApplyWriter {
   private var marks: StoreMarks
   private var parsed: [ParsedEvent] = []
   private var groups = ContextGroups()
-  private let key: ScratchBytes
-  private let value: ScratchBytes
+  let key: ScratchBytes
+  let value: ScratchBytes
   private var isFreed = false
 
   init(marks: StoreMarks) {
@@ -51,7 +52,8 @@ final class ApplyWriter {
     putIDs(database.handle(.ids))
     putLog(records, database.handle(.log))
     putContexts(records, database.handle(.contexts))
-    putAgents(database.handle(.agents))
+    putAgents(records, database.handle(.agents))
+    putKeys(records, database.handle(.idempotency))
     for family in StoreFamily.allCases {
       // During replay a family may be ahead of the batch: its mark never goes back.
       let mark = max(marks[family], upTo).rawValue.littleEndian
@@ -163,18 +165,26 @@ final class ApplyWriter {
     }
   }
 
-  private func putAgents(_ family: OpaquePointer) {
+  private func putAgents(_ records: [EventView], _ family: OpaquePointer) {
     let mark = marks[.agents]
-    for event in parsed where event.kind == .context && event.position > mark {
-      guard let agent = event.agent else { continue }
-      key.count = 0
-      key.big(event.namespace)
-      key.big(UInt16(truncatingIfNeeded: agent.count))
-      key.run(agent)
-      key.run(event.context)
-      value.count = 0
-      value.little(event.position.rawValue)
-      engram_batch_put(batch, family, key.base, key.count, value.base, value.count)
+    for (index, event) in parsed.enumerated() where event.kind == .context && event.position > mark {
+      records[index].forEachAgent { agent in
+        key.count = 0
+        key.big(event.namespace)
+        key.big(UInt16(truncatingIfNeeded: agent.count))
+        key.run(agent)
+        key.run(event.context)
+        value.count = 0
+        value.little(event.position.rawValue)
+        engram_batch_put(batch, family, key.base, key.count, value.base, value.count)
+      }
+    }
+  }
+
+  private func putKeys(_ records: [EventView], _ family: OpaquePointer) {
+    let mark = marks[.idempotency]
+    for (index, event) in parsed.enumerated() where event.unit != nil && event.position > mark {
+      putKey(records[index], family)
     }
   }
 }
@@ -187,7 +197,6 @@ struct ParsedEvent {
   var unit: UnitHead?
   /// Empty for an event that concerns no context.
   var context: UnsafeRawBufferPointer
-  var agent: UnsafeRawBufferPointer?
 
   /// Nil for a record that lacks what its kind must have.
   init?(_ record: EventView) {
@@ -202,7 +211,6 @@ struct ParsedEvent {
       unit = head
     case .context:
       guard record.context != nil, !context.isEmpty else { return nil }
-      agent = record.agentID
     case nil: break
     }
   }

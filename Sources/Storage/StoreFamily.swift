@@ -15,6 +15,8 @@ public enum StoreFamily: Int, CaseIterable, Hashable, Sendable {
   case contexts
   /// Agent, context → membership.
   case agents
+  /// Agent, idempotency key → the events of the request that came with it.
+  case idempotency
 
   public var name: String {
     switch self {
@@ -24,6 +26,7 @@ public enum StoreFamily: Int, CaseIterable, Hashable, Sendable {
     case .log: "log"
     case .contexts: "contexts"
     case .agents: "agents"
+    case .idempotency: "idempotency"
     }
   }
 }

@@ -1,5 +1,6 @@
 internal import Bytes
 internal import Model
+internal import Storage
 
 /// The naive model of the one history: every event that was ever shown, in order, and what follows from it.
 /// It only grows; whatever contradicts it is a violation.
@@ -23,12 +24,16 @@ struct HistoryModel {
   /// In order of creation.
   private(set) var contextNames: [[UInt8]] = []
   private(set) var contexts: [[UInt8]: Context] = [:]
+  /// Of agent and key: every request that was appended under it, in order.
+  private(set) var keys: [[UInt8]: [KeptAnswer]] = [:]
   private(set) var logTime = LogTime(microseconds: 0)
   /// Ids that clients chose: all others are the server's, and sort in log order.
   var chosen: Set<UnitID> = []
   private var lastServerID: UnitID?
-  /// A context event stands directly before the unit that caused it, in the same batch.
-  private var joining: (context: [UInt8], agent: [UInt8])?
+  /// Agents that a context's event let join; the first one's unit stands directly behind it, those of the others
+  /// in the same batch.
+  private var joined: [(context: [UInt8], agents: [[UInt8]])] = []
+  private var isNext = false
 
   var head: Position { Position(UInt64(records.count)) }
 
@@ -45,10 +50,16 @@ struct HistoryModel {
   /// Takes in a batch that has just become history.
   /// - Returns: what is wrong with it.
   mutating func extend(_ events: [EventView]) -> String? {
+    let last = events.last?.position ?? head
     for event in events {
-      if let problem = extend(event) { return "position \(event.position.rawValue): \(problem)" }
+      var problem = extend(event)
+      // Of a request all events are in one batch, or none is.
+      if event.position.rawValue + UInt64(event.requestRemainder) > last.rawValue {
+        problem = problem ?? "the rest of its request is in another batch"
+      }
+      if let problem { return "position \(event.position.rawValue): \(problem)" }
     }
-    return joining == nil ? nil : "a batch ends between a context's event and its unit"
+    return joined.isEmpty && !isNext ? nil : "a batch ends between a context's event and its units"
   }
 
   private mutating func extend(_ event: EventView) -> String? {
@@ -60,16 +71,36 @@ struct HistoryModel {
     logTime = event.logTime
     records.append([UInt8](event.bytes))
     switch event.kind {
-    case .unit: return extend(unit: event, name, agent)
-    case .context: return extend(context: event, name, agent)
+    case .unit: return extend(unit: event, name, agent) ?? extend(key: event, agent)
+    case .context: return extend(context: event, name)
     case nil: return "is of an unknown kind"
     }
   }
 
+  /// A key's request is appended once within the time that the key is kept.
+  private mutating func extend(key event: EventView, _ agent: [UInt8]) -> String? {
+    guard let mark = event.idempotency else { return nil }
+    let name = agent.withUnsafeBytes { IdempotencyName.make(agent: $0, key: mark.key) }
+    let answer = KeptAnswer(requestHash: mark.requestHash, firstUnit: event)
+    if let last = keys[name]?.last,
+      answer.logTime.microseconds - last.logTime.microseconds < Limits.idempotencyMicroseconds
+    {
+      return "its key was used at position \(last.first.rawValue)"
+    }
+    keys[name, default: []].append(answer)
+    return nil
+  }
+
   private mutating func extend(unit event: EventView, _ name: [UInt8], _ agent: [UInt8]) -> String? {
     guard let unit = event.unit else { return "has no unit header" }
-    if let joining, joining != (name, agent) { return "comes between a context's event and its unit" }
-    joining = nil
+    if isNext, joined.last?.context != name || joined.last?.agents.first != agent {
+      return "comes between a context's event and its unit"
+    }
+    isNext = false
+    for place in joined.indices where joined[place].context == name {
+      joined[place].agents.removeAll { $0 == agent }
+    }
+    joined.removeAll { $0.agents.isEmpty }
     guard var context = contexts.removeValue(forKey: name) else { return "its context doesn't exist" }
     guard context.state.agentIndex(UnsafeRawBufferPointer(event.agentID ?? event.bytes)) != nil else {
       return "its agent isn't listed in its context"
@@ -90,9 +121,8 @@ struct HistoryModel {
     return nil
   }
 
-  private mutating func extend(context event: EventView, _ name: [UInt8], _ agent: [UInt8]) -> String? {
-    guard joining == nil else { return "comes between a context's event and its unit" }
-    joining = (name, agent)
+  private mutating func extend(context event: EventView, _ name: [UInt8]) -> String? {
+    guard !isNext else { return "comes between a context's event and its unit" }
     if contexts[name] == nil {
       var state = name.withUnsafeBytes { ContextState(id: $0, createdAt: event.logTime) }
       state.revision = 0
@@ -102,14 +132,19 @@ struct HistoryModel {
     guard var context = contexts.removeValue(forKey: name) else { return nil }
     context.state.revision += 1
     context.state.updatedAt = event.logTime
-    guard agent.withUnsafeBytes({ context.state.addAgent($0) }) else { return "an agent joins twice" }
-    // The event tells the state behind the whole request: the unit that follows is counted.
-    var told = context.state
-    told.lastSequence = told.lastSequence.next
-    guard ContextState(event) == told else {
-      return "the context is told as \(ContextState(event) as Any), not \(told)"
+    var agents: [[UInt8]] = []
+    var isTwice = false
+    event.forEachAgent { agent in
+      agents.append([UInt8](agent))
+      if !context.state.addAgent(agent) { isTwice = true }
+    }
+    guard !isTwice else { return "an agent joins twice" }
+    guard ContextState(event) == context.state else {
+      return "the context is told as \(ContextState(event) as Any), not \(context.state)"
     }
     contexts[name] = context
+    joined.append((name, agents))
+    isNext = true
     return nil
   }
 }

@@ -2,15 +2,12 @@ internal import Bytes
 internal import Engine
 internal import Model
 
-/// What a simulated client posts: the body of a request, and what the client knows of it.
-final class Post {
-  /// Limits of what `init(random:…)` draws.
-  static let contexts = 3
-  static let agents = 4
-
+/// One unit as a simulated client posts it, and what the client knows of it.
+final class PostedUnit {
   let id: UnitID?
   let context: [UInt8]
   let agent: [UInt8]
+  /// Bytes.
   let payload: Int
   let expectedSequence: UInt64?
   let hasFence: Bool
@@ -28,7 +25,7 @@ final class Post {
     payload = payloadBytes
     self.expectedSequence = expectedSequence
     self.hasFence = hasFence
-    token = Post.text(payloadBytes, salt)
+    token = PostedUnit.text(payloadBytes, salt)
     var text: [UInt8] = []
     text.reserveCapacity(payloadBytes + 256)
     text += "{\"context_id\":\"".utf8
@@ -57,20 +54,83 @@ final class Post {
     return [UInt8](alphabet[from..<from + min(count, alphabet.count - 4096)])
   }
 
-  static func name(_ letter: Character, _ number: Int) -> [UInt8] { [UInt8]("\(letter)\(number)".utf8) }
-
-  /// Parses the body into a request of its own.
+  /// Parses the body into a draft.
   /// - Returns: the parser's objection.
-  func fill(_ request: AppendRequest) -> Problem? {
-    request.draft.parse(UnsafeRawBufferPointer(body))
-      ?? request.draft.resolveAgent(nil, isAuthenticated: false)
+  func fill(_ draft: UnitDraft) -> Problem? {
+    draft.parse(UnsafeRawBufferPointer(body)) ?? draft.resolveAgent(nil, isAuthenticated: false)
   }
 
-  /// Another content under the same id.
+  /// What is wrong with telling that this unit was appended as `event`, which `draft` was parsed for.
+  func objection(to event: EventView, _ draft: UnitDraft) -> String? {
+    guard let unit = event.unit else { return "is no unit" }
+    guard !hasFence else { return "is appended though its fence is stale" }
+    if let id, id != unit.id { return "has another id than its client chose" }
+    if let expectedSequence, expectedSequence != unit.sequence.rawValue {
+      return "has sequence \(unit.sequence.rawValue), not \(expectedSequence)"
+    }
+    let isSame =
+      unit.hash == draft.contentHash && event.contextID.map { $0.elementsEqual(context) } == true
+      && event.agentID.map { $0.elementsEqual(agent) } == true
+    guard isSame else { return "isn't what its client posted" }
+    let start = Int(unit.payloadOffset) + 1
+    let end = start + Int(unit.payloadLength) - 2
+    guard start <= end, end < event.body.count else { return "has no payload" }
+    let told = UnsafeRawBufferPointer(rebasing: event.body[start..<end])
+    return token.withUnsafeBytes { $0.isSame(as: told) } ? nil : "has another payload than its client posted"
+  }
+}
+
+/// What a simulated client posts in one request.
+final class Post {
+  /// Limits of what is drawn.
+  static let contexts = 3
+  static let agents = 4
+  static let unitsMax = 5
+
+  let units: [PostedUnit]
+  /// The idempotency key; drawn from few, so that clients meet.
+  let key: [UInt8]?
+  /// Stands for the request's body.
+  let print: ContentHash
+
+  init(_ units: [PostedUnit], key: [UInt8]?, print: UInt64) {
+    self.units = units
+    self.key = key
+    self.print = ContentHash(high: print, low: UInt64(units.count))
+  }
+
+  var payload: Int { units.reduce(0) { $0 + $1.payload } }
+  /// A client may try it again though it was answered: it won't be appended twice.
+  var isRepeatable: Bool { key != nil || units.allSatisfy { $0.id != nil } }
+  /// As the history knows the key.
+  var keyName: [UInt8]? {
+    guard let key, let agent = units.first?.agent else { return nil }
+    return agent.withUnsafeBytes { agent in
+      key.withUnsafeBytes { IdempotencyName.make(agent: agent, key: $0) }
+    }
+  }
+
+  static func name(_ letter: Character, _ number: Int) -> [UInt8] { [UInt8]("\(letter)\(number)".utf8) }
+
+  /// Makes it a request.
+  /// - Returns: the parser's objection.
+  func fill(_ request: AppendRequest) -> Problem? {
+    for unit in units {
+      if let problem = unit.fill(request.addDraft()) { return problem }
+    }
+    if let key { key.withUnsafeBytes { request.setKey($0, requestHash: print) } }
+    return nil
+  }
+
+  /// Another content under the same ids and the same key.
   func contradicting(_ random: inout SeededRandom) -> Post {
-    Post(
-      id: id, context: random.oneIn(2) ? context : Post.name("c", random.below(Post.contexts)), agent: agent,
-      payloadBytes: payload + 1, salt: random.below(4096), expectedSequence: nil, hasFence: false)
+    let others = units.map { unit in
+      PostedUnit(
+        id: unit.id, context: random.oneIn(2) ? unit.context : Post.name("c", random.below(Post.contexts)),
+        agent: unit.agent, payloadBytes: unit.payload + 1, salt: random.below(4096), expectedSequence: nil,
+        hasFence: false)
+    }
+    return Post(others, key: key, print: random.next())
   }
 }
 
@@ -80,9 +140,9 @@ struct SimulatedClient {
   let loop: Int
   var post: Post?
   var request: AppendRequest?
-  /// The id was in history when the request was submitted: it can't be appended any more.
+  /// One of its ids was in history when the request was submitted: it can't be appended any more.
   var wasKnown = false
-  /// Posts with ids of the client's own, which it may try again though they were answered.
+  /// Posts that it may try again though they were answered.
   var answered: [Post] = []
 
   var isWaiting: Bool { request != nil }

@@ -1,6 +1,7 @@
 internal import Bytes
 internal import Engine
 internal import Model
+internal import Storage
 
 /// What clients do, and what they may be told.
 extension Simulation {
@@ -19,10 +20,19 @@ extension Simulation {
     submit(post, by: index, to: process)
   }
 
-  /// A new unit of no telling size.
+  /// A new request: mostly one unit, of no telling size.
   private func fresh() -> Post {
+    let count = draw.oneIn(4) ? 1 + draw.below(Post.unitsMax) : 1
+    let agent = Post.name("a", draw.below(Post.agents))
+    let units = (0..<count).map { _ in
+      freshUnit(by: draw.oneIn(3) ? Post.name("a", draw.below(Post.agents)) : agent, isOneOfMany: count > 1)
+    }
+    return Post(units, key: draw.oneIn(3) ? Post.name("k", draw.below(40)) : nil, print: draw.next())
+  }
+
+  private func freshUnit(by agent: [UInt8], isOneOfMany: Bool) -> PostedUnit {
     let size =
-      switch draw.below(48) {
+      switch draw.below(isOneOfMany ? 480 : 48) {
       case 0: 66_000
       case 1...2: 20_000 + draw.below(38_000)
       case 3...8: 2_000 + draw.below(14_000)
@@ -30,13 +40,13 @@ extension Simulation {
       }
     let context = Post.name("c", draw.below(Post.contexts))
     var expected: UInt64?
-    if draw.oneIn(5) {
+    if draw.oneIn(isOneOfMany ? 15 : 5) {
       let known = model.contexts[context]?.state.lastSequence.rawValue ?? 0
       expected = max(1, known + UInt64(draw.below(3)))
     }
-    return Post(
-      id: draw.oneIn(3) ? chooseID() : nil, context: context, agent: Post.name("a", draw.below(Post.agents)),
-      payloadBytes: size, salt: draw.below(4096), expectedSequence: expected, hasFence: draw.oneIn(16))
+    return PostedUnit(
+      id: draw.oneIn(3) ? chooseID() : nil, context: context, agent: agent, payloadBytes: size,
+      salt: draw.below(4096), expectedSequence: expected, hasFence: draw.oneIn(isOneOfMany ? 48 : 16))
   }
 
   /// An id of the client's own: of about now, or of any time.
@@ -47,12 +57,12 @@ extension Simulation {
     return id
   }
 
-  /// A unit that this or another client has posted before, or one that contradicts it.
+  /// A request that this or another client has posted before, or one that contradicts it.
   private func repeated(_ index: Int) -> Post? {
     guard draw.oneIn(5) else { return nil }
     let other = draw.below(clients.count)
     // Also while the other one still waits for its answer.
-    let known = clients[other].post.map { $0.id == nil ? [] : [$0] } ?? []
+    let known = clients[other].post.map { $0.isRepeatable ? [$0] : [] } ?? []
     let posts = clients[other].answered + known
     guard !posts.isEmpty else { return nil }
     let post = posts[draw.below(posts.count)]
@@ -64,7 +74,7 @@ extension Simulation {
     if let problem = post.fill(request) { return violate("a valid post is refused: \(problem.detail)") }
     clients[index].post = post
     clients[index].request = request
-    clients[index].wasKnown = post.id.map { model.units[$0] != nil } ?? false
+    clients[index].wasKnown = post.units.contains { $0.id.map { model.units[$0] != nil } ?? false }
     trace.note(.post, UInt64(index), UInt64(post.payload))
     process.home.submit(request)
   }
@@ -81,80 +91,105 @@ extension Simulation {
       return violate("an append is completed without an outcome")
     }
     switch outcome {
-    case .appended(let event):
+    case .appended:
       counts.appended += 1
-      trace.note(.appended, UInt64(index), event.position.rawValue)
-      if let problem = objection(to: event, for: post, request, client) { violate(problem) }
+      trace.note(.appended, UInt64(index), request.unit(0)?.position.rawValue ?? 0)
+      if let problem = objection(to: post, request, client) { violate(problem) }
       settle(index, post)
-    case .exists(let id):
+    case .exists:
       counts.exists += 1
       trace.note(.exists, UInt64(index))
-      let unit = model.units[id]
-      if id != post.id || unit?.hash != request.draft.contentHash {
-        violate("told that a unit exists which isn't durable, or isn't the same: \(id)")
-      }
+      if !areDurable(post, request) { violate("told that units exist which aren't durable, or aren't the same") }
+      settle(index, post)
+    case .answered(let positions):
+      counts.answered += 1
+      trace.note(.exists, UInt64(index), positions.lowerBound.rawValue)
+      if let problem = objection(to: positions, for: post, request) { violate(problem) }
       settle(index, post)
     case .refused(let problem):
       counts.refused += 1
       trace.note(.refused, UInt64(index), UInt64(problem.status))
-      if refused(problem, post, request, client) { settle(index, post) }
+      if refused(problem, post, request) { settle(index, post) }
     }
   }
 
   /// The client has its answer, and goes on.
   private func settle(_ index: Int, _ post: Post) {
     clients[index].post = nil
-    if post.id != nil { clients[index].answered.append(post) }
+    if post.isRepeatable { clients[index].answered.append(post) }
   }
 
-  /// What is wrong with telling that this unit was appended.
-  private func objection(
-    to event: EventView, for post: Post, _ request: AppendRequest, _ client: SimulatedClient
-  ) -> String? {
-    let place = "position \(event.position.rawValue)"
-    guard model.holds(event) else { return "\(place) is acknowledged before it is published" }
-    guard let unit = event.unit else { return "\(place) is acknowledged and is no unit" }
-    guard !client.wasKnown else { return "\(place): id \(unit.id) was in history, and is appended again" }
-    guard !post.hasFence else { return "\(place) is appended though its fence is stale" }
-    if let id = post.id, id != unit.id { return "\(place) has another id than its client chose" }
-    if let expected = post.expectedSequence, expected != unit.sequence.rawValue {
-      return "\(place) has sequence \(unit.sequence.rawValue), not \(expected)"
+  private func areDurable(_ post: Post, _ request: AppendRequest) -> Bool {
+    post.units.indices.allSatisfy { place in
+      let unit = post.units[place].id.flatMap { model.units[$0] }
+      return unit?.hash == request.draft(place).contentHash
     }
-    let isSame =
-      unit.hash == request.draft.contentHash && event.contextID.map { $0.elementsEqual(post.context) } == true
-      && event.agentID.map { $0.elementsEqual(post.agent) } == true
-    guard isSame else { return "\(place) isn't what its client posted" }
-    let start = Int(unit.payloadOffset) + 1
-    let end = start + Int(unit.payloadLength) - 2
-    guard start <= end, end < event.body.count else { return "\(place) has no payload" }
-    let told = UnsafeRawBufferPointer(rebasing: event.body[start..<end])
-    guard post.token.withUnsafeBytes({ $0.isSame(as: told) }) else {
-      return "\(place) has another payload than its client posted"
+  }
+
+  /// What is wrong with telling that these units were appended.
+  private func objection(to post: Post, _ request: AppendRequest, _ client: SimulatedClient) -> String? {
+    var last = Position.zero
+    for place in post.units.indices {
+      guard let event = request.unit(place) else { return "an append is acknowledged without its units" }
+      let name = "position \(event.position.rawValue)"
+      guard model.holds(event) else { return "\(name) is acknowledged before it is published" }
+      guard event.position > last else { return "\(name) is out of the request's order" }
+      guard !client.wasKnown else { return "\(name): an id was in history, and is appended again" }
+      last = event.position
+      if let problem = post.units[place].objection(to: event, request.draft(place)) {
+        return "\(name) \(problem)"
+      }
     }
     return nil
   }
 
+  /// What is wrong with answering a request by what happened at these positions.
+  private func objection(
+    to positions: ClosedRange<Position>, for post: Post, _ request: AppendRequest
+  ) -> String? {
+    guard let name = post.keyName,
+      let entry = model.keys[name]?.last(where: { $0.first == positions.lowerBound })
+    else { return "an answer is repeated that isn't durable under its key" }
+    guard entry.requestHash == post.print, entry.last == positions.upperBound else {
+      return "the answer to another request is repeated"
+    }
+    var place = 0
+    for number in positions.lowerBound.rawValue...positions.upperBound.rawValue {
+      guard let record = model.record(Position(number)) else { return "an answer lies beyond history" }
+      let problem: String? = record.withUnsafeBytes { bytes in
+        guard let event = EventView(bytes), event.unit != nil else { return nil }
+        defer { place += 1 }
+        guard place < post.units.count else { return "has more units than were posted" }
+        return post.units[place].objection(to: event, request.draft(place))
+      }
+      if let problem { return "position \(number) \(problem)" }
+    }
+    return place == post.units.count ? nil : "\(place) units are repeated of \(post.units.count)"
+  }
+
   /// Checks a refusal. True if it is the last word.
-  private func refused(
-    _ problem: Problem, _ post: Post, _ request: AppendRequest, _ client: SimulatedClient
-  ) -> Bool {
+  private func refused(_ problem: Problem, _ post: Post, _ request: AppendRequest) -> Bool {
     switch problem.code {
     case .conflict:
-      let unit = post.id.flatMap { model.units[$0] }
-      if unit == nil || unit?.hash == request.draft.contentHash {
+      if !post.units.contains(where: { $0.id.map { model.units[$0] != nil } ?? false })
+        || areDurable(post, request)
+      {
         violate("told of a conflict with a unit that isn't durable, or is the same")
       }
       return true
+    case .idempotencyMismatch:
+      let kept = post.keyName.flatMap { model.keys[$0] } ?? []
+      if !kept.contains(where: { $0.requestHash != post.print }) {
+        violate("told of another request under a key that isn't durable, or is the same")
+      }
+      return true
     case .fenceRejected:
-      if !post.hasFence { violate("a post without a fence is refused for its fence") }
+      if !post.units.contains(where: { $0.hasFence }) {
+        violate("a post without a fence is refused for its fence")
+      }
       return true
     case .preconditionFailed:
-      let last = model.contexts[post.context]?.state.lastSequence.rawValue ?? 0
-      // The answer may have been under way while history grew.
-      let told = problem.detail.split(separator: " ").compactMap { UInt64($0.filter(\.isNumber)) }
-      if told.count != 1 || told[0] > last + 1 || told.first == post.expectedSequence {
-        violate("told of \(told) as the next sequence, which is durably \(last + 1)")
-      }
+      checkSequence(problem, post)
       return true
     case .payloadTooLarge:
       if post.payload < Int(Self.segmentBytes) - 8192 { violate("a unit that fits is refused as too large") }
@@ -168,5 +203,17 @@ extension Simulation {
       violate("refused with \(problem.code.name): \(problem.detail)")
       return true
     }
+  }
+
+  /// The sequence that a refusal tells must be one that a unit could get by what is durable.
+  private func checkSequence(_ problem: Problem, _ post: Post) {
+    let told = problem.detail.split(separator: " ").compactMap { UInt64($0.filter(\.isNumber)) }
+    let isPossible = post.units.contains { unit in
+      // The answer may have been under way while history grew.
+      let last = model.contexts[unit.context]?.state.lastSequence.rawValue ?? 0
+      return told.count == 1 && unit.expectedSequence.map { $0 != told[0] } ?? false
+        && told[0] <= last + UInt64(post.units.count)
+    }
+    if !isPossible { violate("told of \(told) as the next sequence, which no unit of the request could have") }
   }
 }

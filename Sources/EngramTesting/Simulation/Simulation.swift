@@ -32,6 +32,8 @@ public struct SimulationResult: Sendable {
 public struct SimulationCounts: Sendable {
   public var appended = 0
   public var exists = 0
+  /// By what is kept under an idempotency key.
+  public var answered = 0
   public var refused = 0
   public var crashes = 0
   public var cutStarts = 0
@@ -49,6 +51,7 @@ public struct SimulationCounts: Sendable {
   public static func += (sum: inout SimulationCounts, part: SimulationCounts) {
     sum.appended += part.appended
     sum.exists += part.exists
+    sum.answered += part.answered
     sum.refused += part.refused
     sum.crashes += part.crashes
     sum.cutStarts += part.cutStarts
@@ -250,6 +253,8 @@ public final class Simulation {
   private func jump() {
     let by = UInt64(draw.below(3_600_000_000))
     clock = draw.oneIn(2) ? clock + by / 60 : clock - by
+    // Now and then further than keys are kept.
+    if draw.oneIn(8) { clock += Limits.idempotencyMicroseconds }
     trace.note(.clock, clock)
   }
 

@@ -26,6 +26,8 @@ public final class SimulatedStore: EventStore, Sendable {
     /// Per context, indices of its units and of its other events, ascending.
     var units: [[UInt8]: [Int]] = [:]
     var others: [[UInt8]: [Int]] = [:]
+    /// Per idempotency key, indices of the units that carry it, ascending.
+    var keys: [[UInt8]: [Int]] = [:]
     var marks = StoreMarks()
     var persisted = StoreMarks()
     var marksAtOpen = StoreMarks()
@@ -208,11 +210,25 @@ public final class SimulatedStore: EventStore, Sendable {
       let member = state.others.filter { entry in
         entry.value.contains { index in
           state.holds(.agents, index)
-            && state.view(index) { $0.kind == .context && $0.agentID.map { Array($0) } == agent }
+            && state.view(index) { event in
+              var isNamed = false
+              event.forEachAgent { if $0.elementsEqual(agent) { isNamed = true } }
+              return event.kind == .context && isNamed
+            }
         }
       }
       let ids = member.keys.filter { id in after.map { $0.lexicographicallyPrecedes(id) } ?? true }
       return Array(ids.sorted { $0.lexicographicallyPrecedes($1) }.prefix(max(limit, 0)))
+    }
+  }
+
+  public func keptAnswer(_ name: [UInt8], tier: ReadTier) throws(StoreError) -> Lookup<KeptAnswer> {
+    try read("look up an idempotency key", tier) { state in
+      state.keys[name]?.last { state.holds(.idempotency, $0) }.flatMap { index in
+        state.view(index) { event in
+          event.idempotency.map { KeptAnswer(requestHash: $0.requestHash, firstUnit: event) }
+        }
+      }
     }
   }
 
@@ -340,6 +356,12 @@ extension SimulatedStore.State {
       ($0.kind == .unit ? $0.unit : nil, $0.contextID.map { Array($0) } ?? [])
     }
     if let unit { indexOfID[unit.id] = index }
+    let name = view(index) { event in
+      event.idempotency.flatMap { mark in
+        event.agentID.map { IdempotencyName.make(agent: $0, key: mark.key) }
+      }
+    }
+    if let name { keys[name, default: []].append(index) }
     guard !context.isEmpty else { return }
     if unit != nil {
       units[context, default: []].append(index)
@@ -356,6 +378,7 @@ extension SimulatedStore.State {
     indexOfID = [:]
     units = [:]
     others = [:]
+    keys = [:]
     for position in 0..<kept { index(position) }
     marksAtOpen = marks
     isClosed = false

@@ -1,0 +1,149 @@
+internal import Bytes
+internal import Engine
+internal import EventLoop
+internal import HTTP
+public import Model
+
+/// The two ways to append units by HTTP: one, and many that are all there or not at all.
+extension LoopServices {
+  // MARK: POST /workunit
+
+  func createUnit(_ exchange: Exchange) async throws(Problem) {
+    try noQuery(exchange)
+    guard try ContentType(exchange) == .json else {
+      throw Problem(.unsupportedMediaType, "the body must be application/json")
+    }
+    let request = exchange.appendRequest
+    request.reset()
+    let draft = request.addDraft()
+    if let problem = draft.parse(exchange.body) { throw problem }
+    if let problem = draft.resolveAgent(try caller(exchange), isAuthenticated: false) { throw problem }
+    try await append(request, .createUnit, exchange)
+    request.reset()
+  }
+
+  // MARK: POST /workunits
+
+  func createUnits(_ exchange: Exchange) async throws(Problem) {
+    try noQuery(exchange)
+    let request = exchange.appendRequest
+    switch try ContentType(exchange) {
+    case .other:
+      throw Problem(.unsupportedMediaType, "the body must be application/json or application/x-ndjson")
+    case .json:
+      request.reset()
+      let caller = try caller(exchange)
+      if let problem = UnitBatch.parse(exchange.body, into: request, caller: caller) { throw problem }
+    case .lines:
+      if let problem = try readLines(exchange, isWhole: true) { throw problem }
+    }
+    guard request.count > 0 else { throw Problem(.invalidRequest, "the batch has no units") }
+    try await append(request, .createUnits, exchange)
+    request.reset()
+  }
+
+  /// Reads the lines of a body that is still arriving, so that a bad one is refused before the rest has come.
+  /// - Returns: what is wrong with them.
+  public func bodyArrives(_ exchange: Exchange) -> Problem? {
+    do throws(Problem) {
+      return try readLines(exchange, isWhole: false)
+    } catch {
+      return error
+    }
+  }
+
+  /// Whether `bodyArrives` is to be called for the request whose head is there.
+  public func readsAsItArrives(_ exchange: Exchange) -> Bool {
+    guard exchange.head.method == .post,
+      Route.match(exchange.head.path, in: exchange.headBytes)?.name == .createUnits
+    else { return false }
+    return (try? ContentType(exchange)) == .lines
+  }
+
+  private func readLines(_ exchange: Exchange, isWhole: Bool) throws(Problem) -> Problem? {
+    let request = exchange.appendRequest
+    if !exchange.lines.isUnderWay { request.reset() }
+    return exchange.lines.read(
+      exchange.body, isWhole: isWhole, into: request, caller: try caller(exchange))
+  }
+
+  // MARK: The answer
+
+  private func append(
+    _ request: AppendRequest, _ route: Route.Name, _ exchange: Exchange
+  ) async throws(Problem) {
+    let isMinimal = exchange.head.lists("return=minimal", in: .prefer, bytes: exchange.headBytes)
+    if let key = try idempotencyKey(exchange) {
+      let print = Fingerprint.of(exchange.body, seed: UInt64(route.index))
+      request.setKey(key, requestHash: ContentHash(high: print.high, low: print.low))
+    }
+    await engine.append(request)
+    let page: UnitPage
+    let status: Status
+    switch request.outcome {
+    case .appended:
+      status = .created
+      page = UnitPage((0..<request.count).compactMap { request.unit($0) })
+    case .exists:
+      status = .ok
+      page = try await engine.units((0..<request.count).compactMap { request.draft($0).id })
+    case .answered(let positions):
+      status = .created
+      page = try await engine.units(at: positions)
+    case .refused(let problem):
+      throw problem
+    case nil:
+      throw Problem(.internal, "the append has no outcome")
+    }
+    guard page.units.count == request.count else {
+      throw Problem(.internal, "what was appended before can't be read as a whole")
+    }
+    if route == .createUnits {
+      exchange.answer(status, units: page.units, isMinimal: isMinimal)
+    } else if let unit = page.units.first {
+      if isMinimal { exchange.answerMinimal(status, unit: unit) } else { exchange.answer(status, unit: unit) }
+    }
+    withExtendedLifetime(page) {}
+  }
+
+  /// Borrowed from the head.
+  private func idempotencyKey(_ exchange: Exchange) throws(Problem) -> UnsafeRawBufferPointer? {
+    guard let key = try exchange.field(.idempotencyKey) else { return nil }
+    guard !key.isEmpty, key.count <= Limits.idempotencyKeyBytesMax else {
+      throw Problem(
+        .invalidRequest, "Idempotency-Key is not of 1 to \(Limits.idempotencyKeyBytesMax) bytes")
+    }
+    return key
+  }
+
+  /// The agent that `X-Agent-ID` names.
+  private func caller(_ exchange: Exchange) throws(Problem) -> UnsafeRawBufferPointer? {
+    guard let value = try exchange.field(.xAgentID) else { return nil }
+    if let fault = Query.identifierFault(value) { throw Problem(.invalidRequest, "X-Agent-ID \(fault)") }
+    return value
+  }
+}
+
+/// What a request's body is said to be.
+enum ContentType: Equatable {
+  /// Nothing was said, or JSON, with any parameters.
+  case json
+  /// NDJSON: one JSON text a line.
+  case lines
+  case other
+
+  init(_ exchange: Exchange) throws(Problem) {
+    guard let type = try exchange.field(.contentType) else {
+      self = .json
+      return
+    }
+    var end = type.firstIndex(of: UInt8(ascii: ";")) ?? type.count
+    while end > 0, type[end - 1] == 0x20 || type[end - 1] == 0x09 { end -= 1 }
+    let name = UnsafeRawBufferPointer(rebasing: type[..<end])
+    if ASCII.equalIgnoringCase(name, "application/json") {
+      self = .json
+    } else {
+      self = ASCII.equalIgnoringCase(name, "application/x-ndjson") ? .lines : .other
+    }
+  }
+}

@@ -1,0 +1,176 @@
+internal import Bytes
+internal import Model
+internal import Telemetry
+internal import WAL
+
+/// Sequencing: an admitted request becomes events in the open batch, all of it in one.
+extension Home {
+  /// Turns an admitted request into events. False: there is no room until a batch is sealed.
+  func place(_ request: AppendRequest) -> Bool {
+    guard recheckIDs(request) else {
+      unpin(request)
+      admit(request)
+      return true
+    }
+    defer { command.units.removeAll(keepingCapacity: true) }
+    guard let bytes = prepare(request) else { return true }
+    guard let memory = reserve(bytes) else {
+      guard builder.isEmpty else { return false }
+      let what = request.count == 1 ? "the unit is" : "the units are together"
+      refuse(request, Problem(.payloadTooLarge, "\(what) larger than a batch of the log can be"))
+      return true
+    }
+    let decision = sequencer.decide(&command)
+    unpin(request)
+    switch decision {
+    case .append:
+      encode(request, into: memory, capacity: bytes)
+    case .exists(let position):
+      request.awaited = .exists
+      wait(request, for: position)
+    case .idTaken(let unit, let position):
+      refuse(request, .conflict, unit, "/id", "stands for another unit", after: position)
+    case .idExists(let unit, let position):
+      refuse(
+        request, .conflict, unit, "/id", "was appended before, and not all units of this request were",
+        after: position)
+    case .idTwice(let unit):
+      refuse(request, .invalidRequest, unit, "/id", "is the id of another unit of this request")
+    case .fenceRejected(let unit):
+      refuse(request, .fenceRejected, unit, "/fence", "names a lock that is not held with this token")
+    case .unexpectedSequence(let unit, let actual, let position):
+      refuse(
+        request, .preconditionFailed, unit, "/expected_sequence",
+        "is not \(actual.rawValue), the unit's sequence now", after: position)
+    }
+    return true
+  }
+
+  /// Refuses for what is wrong with one unit, once `position` is durable: a refusal must not tell of what a crash
+  /// could take back either.
+  private func refuse(
+    _ request: AppendRequest, _ code: ErrorCode, _ unit: Int, _ member: String, _ detail: String,
+    after position: Position = .zero
+  ) {
+    request.refusal = Problem(code, at: request.draft(unit).pointer(member), detail)
+    wait(request, for: position)
+  }
+
+  /// Looks for the ids among what was published since they were cleared: another append may have brought one while
+  /// this one waited. False: some of that has left the window already, so that they have to be cleared anew.
+  private func recheckIDs(_ request: AppendRequest) -> Bool {
+    var isSure = true
+    for index in request.parts.indices where request.parts[index].storedHash == nil {
+      guard let id = request.parts[index].draft.id else { continue }
+      if let view = window.unit(id) {
+        request.parts[index].storedHash = view.unit?.hash
+      } else if let through = request.parts[index].idClearedThrough, window.lowest > through.next {
+        request.parts[index].idClearedThrough = nil
+        isSure = false
+      }
+    }
+    return isSure
+  }
+
+  /// Makes the command of a request.
+  /// - Returns: room that its events need at most, in bytes; nil if it can't be (a programmer's error).
+  private func prepare(_ request: AppendRequest) -> Int? {
+    command.now = surroundings?.wallClock ?? 0
+    var bytes = 0
+    for index in request.parts.indices {
+      let draft = request.parts[index].draft
+      guard let context = request.parts[index].context, let agent = draft.agentID else {
+        refuse(request, Problem(.internal, "the append was not admitted as a whole"))
+        return nil
+      }
+      let change = change(of: context, by: agent)
+      bytes += withMark(request, index) { UnitEncoder.bytesMax(for: draft, idempotency: $0) } + 8
+      if change != .none {
+        bytes += ContextEncoder.bytesMax(joining: agent)
+        // The first of a context counts what it lists already.
+        if context.planned == 0 { bytes += ContextEncoder.bytesMax(context.state, joined: []) + 8 }
+        context.planned = 1
+      }
+      command.units.append(
+        Sequencer.Unit(
+          context: context, agent: agent, change: change, chosenID: draft.id, hash: draft.contentHash,
+          stored: request.parts[index].storedHash, hasFence: draft.fence != nil,
+          expectedSequence: draft.expectedSequence?.rawValue,
+          random: draft.id == nil ? surroundings?.randomBits() ?? 0 : 0))
+    }
+    for index in command.units.indices { command.units[index].context.planned = 0 }
+    return bytes
+  }
+
+  /// What the unit does to its context; neighbours in a request mostly do the same.
+  private func change(
+    of context: ResidentContext, by agent: UnsafeRawBufferPointer
+  ) -> Sequencer.ContextChange {
+    if let last = command.units.last, last.context === context, JSONText.same(last.agent, agent) {
+      return last.change
+    }
+    return sequencer.change(of: context, by: agent)
+  }
+
+  /// The request's first unit carries its key.
+  private func withMark<Result>(
+    _ request: AppendRequest, _ index: Int, _ body: (IdempotencyMark?) -> Result
+  ) -> Result {
+    guard index == 0, let key = request.key else { return body(nil) }
+    return key.name.withUnsafeBytes { name in
+      body(
+        IdempotencyMark(
+          requestHash: key.requestHash, key: UnsafeRawBufferPointer(rebasing: name[key.prefixBytes...])))
+    }
+  }
+
+  private func encode(_ request: AppendRequest, into memory: UnsafeMutableRawPointer, capacity: Int) {
+    var cursor = memory
+    let end = memory + capacity
+    var left = UInt32(command.units.count + command.units.count { $0.contextEvent != nil })
+    for index in command.units.indices {
+      let unit = command.units[index]
+      if let position = unit.contextEvent {
+        left -= 1
+        var state = unit.context.state
+        // The unit is still to come.
+        state.lastSequence = Sequence(unit.sequence.rawValue - 1)
+        cursor = builder.commit(
+          ContextEncoder.encode(
+            state, joined: state.agents[unit.context.joinedFrom...], position: position,
+            logTime: unit.logTime, requestRemainder: left, into: cursor, capacity: end - cursor))
+      }
+      left -= 1
+      request.parts[index].recordIndex = builder.count
+      let facts = UnitFacts(
+        id: unit.id, sequence: unit.sequence, position: unit.position, logTime: unit.logTime,
+        requestRemainder: left)
+      let length = withMark(request, index) { mark in
+        UnitEncoder.encode(
+          request.parts[index].draft, facts, idempotency: mark, into: cursor, capacity: end - cursor)
+      }
+      cursor = builder.commit(length)
+    }
+    openRequests.append(request)
+    metrics.units.add(UInt64(command.units.count))
+  }
+
+  /// Answers what depends on `position` once that is durable.
+  private func wait(_ request: AppendRequest, for position: Position) {
+    if position <= window.head {
+      finish(request)
+    } else if let inFlight, position <= inFlight.lastPosition {
+      inFlightRequests.append(request)
+    } else {
+      openRequests.append(request)
+    }
+  }
+
+  /// Room for `bytes` in the open batch, which is sealed if need be and if the log is free for it.
+  private func reserve(_ bytes: Int) -> UnsafeMutableRawPointer? {
+    if let memory = builder.reserve(bytes) { return memory }
+    guard !builder.isEmpty, canCommit else { return nil }
+    commitOpenBatch()
+    return builder.reserve(bytes)
+  }
+}
