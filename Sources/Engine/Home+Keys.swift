@@ -89,8 +89,12 @@ extension Home {
   func releaseKey(_ request: AppendRequest) {
     request.holdsKey = false
     guard let key = request.key else { return }
-    let waiting = keys.release(key.name, keeping: answer(of: request, key.requestHash))
-    for request in waiting { released.append(request) }
+    let answer = answer(of: request, key.requestHash)
+    var going = keys.release(key.name, keeping: answer)
+    while let next = going.popFirst() {
+      next.holdsKey = answer == nil
+      released.append(next)
+    }
   }
 
   /// What a request that has just become durable is answered with from now on.

@@ -8,7 +8,7 @@ internal import Storage
 struct IdempotencyTable {
   enum Entry {
     /// A request is at work; these wait for it.
-    case held(waiting: [AppendRequest])
+    case held(waiting: Ring<AppendRequest>)
     /// Durable.
     case kept(KeptAnswer)
   }
@@ -26,7 +26,7 @@ struct IdempotencyTable {
   }
 
   /// A request begins to work under the key; nobody else does.
-  mutating func hold(_ name: [UInt8]) { set(name, .held(waiting: [])) }
+  mutating func hold(_ name: [UInt8]) { set(name, .held(waiting: Ring())) }
 
   /// `request` waits for the one at work.
   mutating func wait(_ request: AppendRequest, for name: [UInt8]) {
@@ -41,20 +41,28 @@ struct IdempotencyTable {
   }
 
   /// The request at work is done, and `answer` is kept if it was appended.
-  /// - Returns: those that waited for it.
-  mutating func release(_ name: [UInt8], keeping answer: KeptAnswer?) -> [AppendRequest] {
-    guard let slot = name.withUnsafeBytes({ names.find($0) }) else { return [] }
-    var released: [AppendRequest] = []
-    if case .held(let waiting) = entries[slot] { released = waiting }
-    waitingCount -= released.count
+  /// - Returns: those that go on now: with an answer all that waited for it, else the first, which is the one at
+  ///   work from here on.
+  mutating func release(_ name: [UInt8], keeping answer: KeptAnswer?) -> Ring<AppendRequest> {
+    guard let slot = name.withUnsafeBytes({ names.find($0) }), case .held(var waiting) = entries[slot] else {
+      return Ring()
+    }
+    entries[slot] = nil
     if let answer {
       entries[slot] = .kept(answer)
       unapplied.append((answer.last, slot))
-    } else {
-      entries[slot] = nil
-      names.remove(slot)
+      waitingCount -= waiting.count
+      return waiting
     }
-    return released
+    guard let next = waiting.popFirst() else {
+      names.remove(slot)
+      return Ring()
+    }
+    entries[slot] = .held(waiting: waiting)
+    waitingCount -= 1
+    var going = Ring<AppendRequest>()
+    going.append(next)
+    return going
   }
 
   /// Takes in an answer that the log already holds.

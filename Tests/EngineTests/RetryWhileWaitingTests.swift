@@ -40,8 +40,9 @@ private final class Place: HomeSurroundings {
     body.copyBytes(from: text.utf8)
     bodies.append(body)
     let request = AppendRequest(loop: 0)
-    #expect(request.draft.parse(UnsafeRawBufferPointer(body)) == nil)
-    #expect(request.draft.resolveAgent(nil, isAuthenticated: false) == nil)
+    let draft = request.addDraft()
+    #expect(draft.parse(UnsafeRawBufferPointer(body)) == nil)
+    #expect(draft.resolveAgent(nil, isAuthenticated: false) == nil)
     home.submit(request)
     home.endOfTurn()
     return request

@@ -16,23 +16,51 @@ struct SequencerTests {
     var now = SequencerTests.start
     var random: UInt64 = 1
 
+    mutating func unit(
+      agent: UnsafeRawBufferPointer, id: UnitID?, hash: ContentHash = SequencerTests.hash,
+      stored: ContentHash? = nil, hasFence: Bool = false, expected: UInt64? = nil
+    ) -> Sequencer.Unit {
+      random += 1
+      return Sequencer.Unit(
+        context: context, agent: agent, change: sequencer.change(of: context, by: agent), chosenID: id,
+        hash: hash, stored: stored, hasFence: hasFence, expectedSequence: expected, random: random)
+    }
+
+    /// Decides a command of one unit.
     mutating func decide(
       agent: String = "a", id: UnitID? = nil, hash: ContentHash = SequencerTests.hash,
       stored: ContentHash? = nil, hasFence: Bool = false, expected: UInt64? = nil
-    ) -> Sequencer.Decision {
-      random += 1
-      return BatchMaker.name(agent).asName { agent in
-        sequencer.decide(
-          Sequencer.Append(
-            context: context, agent: agent, change: sequencer.change(of: context, by: agent), id: id,
-            hash: hash, stored: stored, hasFence: hasFence, expectedSequence: expected, now: now,
-            random: random))
+    ) -> (decision: Sequencer.Decision, unit: Sequencer.Unit) {
+      BatchMaker.name(agent).asName { agent in
+        var command = Sequencer.Append()
+        command.now = now
+        command.units = [
+          unit(agent: agent, id: id, hash: hash, stored: stored, hasFence: hasFence, expected: expected)
+        ]
+        return (sequencer.decide(&command), command.units[0])
       }
     }
 
-    mutating func append(agent: String = "a", id: UnitID? = nil) -> Sequencer.Appended? {
-      guard case .append(let appended) = decide(agent: agent, id: id) else { return nil }
-      return appended
+    mutating func append(agent: String = "a", id: UnitID? = nil) -> Sequencer.Unit? {
+      let (decision, unit) = decide(agent: agent, id: id)
+      return decision == .append ? unit : nil
+    }
+
+    /// Decides a command of a unit for each id.
+    mutating func decide(
+      ids: [UnitID?], stored: [ContentHash?] = [], expected: [UInt64?] = [], fences: Set<Int> = []
+    ) -> (decision: Sequencer.Decision, units: ContiguousArray<Sequencer.Unit>) {
+      BatchMaker.name("a").asName { agent in
+        var command = Sequencer.Append()
+        command.now = now
+        for place in ids.indices {
+          command.units.append(
+            unit(
+              agent: agent, id: ids[place], stored: place < stored.count ? stored[place] : nil,
+              hasFence: fences.contains(place), expected: place < expected.count ? expected[place] : nil))
+        }
+        return (sequencer.decide(&command), command.units)
+      }
     }
   }
 
@@ -63,19 +91,19 @@ struct SequencerTests {
     var bench = Bench()
     _ = bench.append()
     let before = bench.sequencer.tail
-    let decision = bench.decide(
+    let (decision, unit) = bench.decide(
       id: Self.chosen, stored: row.stored, hasFence: row.hasFence, expected: row.expected)
     switch (decision, row.decision) {
-    case (.append(let appended), "append"):
-      #expect(appended.sequence == Sequence(2) && appended.id == Self.chosen)
+    case (.append, "append"):
+      #expect(unit.sequence == Sequence(2) && unit.id == Self.chosen)
       return
-    case (.exists(let id, let position), "exists"):
-      #expect(id == Self.chosen && position == .zero)
-    case (.idTaken(let position), "taken"):
+    case (.exists(let position), "exists"):
       #expect(position == .zero)
-    case (.fenceRejected, "fence"):
+    case (.idTaken(0, let position), "taken"):
+      #expect(position == .zero)
+    case (.fenceRejected(0), "fence"):
       break
-    case (.unexpectedSequence(let actual, let position), "unexpected"):
+    case (.unexpectedSequence(0, let actual, let position), "unexpected"):
       #expect(actual == Sequence(2) && position == before)
     default:
       Issue.record("\(decision), not \(row.decision)")
@@ -87,14 +115,79 @@ struct SequencerTests {
   @Test func `a unit that is sequenced and not published is known by its id`() {
     var bench = Bench()
     let first = bench.append(id: Self.chosen)
-    let again = bench.decide(id: Self.chosen)
-    let other = bench.decide(id: Self.chosen, hash: Self.otherHash)
-    #expect(again == .exists(Self.chosen, position: first?.position ?? .zero))
-    #expect(other == .idTaken(position: first?.position ?? .zero))
+    let again = bench.decide(id: Self.chosen).decision
+    let other = bench.decide(id: Self.chosen, hash: Self.otherHash).decision
+    #expect(again == .exists(position: first?.position ?? .zero))
+    #expect(other == .idTaken(unit: 0, position: first?.position ?? .zero))
     bench.sequencer.published(through: Position(2))
     // From here on the window says so.
-    let stored = bench.decide(id: Self.chosen, stored: Self.hash)
-    #expect(stored == .exists(Self.chosen, position: .zero))
+    let stored = bench.decide(id: Self.chosen, stored: Self.hash).decision
+    #expect(stored == .exists(position: .zero))
+  }
+
+  // MARK: Commands of many units
+
+  private static let other = UnitID.make(logTime: LogTime(microseconds: start), random: 98)
+
+  @Test func `units of a command follow one another, with one event for the context`() {
+    var bench = Bench()
+    let (decision, units) = bench.decide(ids: [nil, Self.chosen, nil], expected: [1, nil, 3])
+    #expect(decision == .append)
+    #expect(units.map(\.position) == [2, 3, 4].map { Position($0) })
+    #expect(units.map(\.sequence) == [1, 2, 3].map { Sequence($0) })
+    #expect(units.map(\.contextEvent) == [Position(1), nil, nil] && units[1].id == Self.chosen)
+    #expect(bench.context.state.lastSequence == Sequence(3) && bench.context.state.revision == 1)
+  }
+
+  struct BatchCheck: Sendable {
+    var ids: [UnitID?]
+    var stored: [ContentHash?] = []
+    var expected: [UInt64?] = []
+    var fences: Set<Int> = []
+    var decision: Sequencer.Decision
+  }
+
+  /// All or none, and the first check that fails decides.
+  @Test(arguments: [
+    BatchCheck(ids: [chosen, other], stored: [hash, hash], decision: .exists(position: .zero)),
+    BatchCheck(ids: [nil, chosen], stored: [nil, hash], decision: .idExists(unit: 1, position: .zero)),
+    BatchCheck(ids: [chosen, other], stored: [hash, nil], decision: .idExists(unit: 0, position: .zero)),
+    BatchCheck(
+      ids: [chosen, other], stored: [hash, otherHash], decision: .idTaken(unit: 1, position: .zero)),
+    BatchCheck(ids: [chosen, nil, chosen], decision: .idTwice(unit: 2)),
+    BatchCheck(ids: [nil, nil, nil], expected: [7], fences: [2], decision: .fenceRejected(unit: 2)),
+    BatchCheck(
+      ids: [nil, nil], expected: [1, 3],
+      decision: .unexpectedSequence(unit: 1, actual: Sequence(2), position: .zero)),
+  ])
+  func `a command is refused as a whole, and leaves no trace`(row: BatchCheck) {
+    var bench = Bench()
+    let (decision, _) = bench.decide(
+      ids: row.ids, stored: row.stored, expected: row.expected, fences: row.fences)
+    #expect(decision == row.decision)
+    #expect(bench.sequencer.tail == .zero && bench.context.state.lastSequence == .zero)
+    #expect(bench.context.state.agents.isEmpty)
+    let next = bench.append()
+    #expect(next?.sequence == Sequence(1) && next?.contextEvent == Position(1))
+  }
+
+  @Test func `one event tells of all agents that join by a command`() {
+    var bench = Bench()
+    _ = bench.append(agent: "a")
+    let names = ["a", "b", "c", "b"].map { BatchMaker.name($0) }
+    let units = BatchMaker.name("abc").asName { memory in
+      var command = Sequencer.Append()
+      command.now = bench.now
+      for name in names {
+        let agent = UnsafeRawBufferPointer(rebasing: memory[Int(name[0]) - 97..<Int(name[0]) - 96])
+        command.units.append(bench.unit(agent: agent, id: nil))
+      }
+      #expect(bench.sequencer.decide(&command) == .append)
+      return command.units
+    }
+    #expect(units.map(\.contextEvent) == [nil, Position(4), nil, nil])
+    #expect(units.map(\.position) == [3, 5, 6, 7].map { Position($0) })
+    #expect(bench.context.state.revision == 2 && bench.context.state.agents.count == 3)
   }
 
   // MARK: Contexts
@@ -130,7 +223,7 @@ struct SequencerTests {
   @Test func `log time and ids never fall, whatever the clock does`() {
     var bench = Bench()
     var random = SeededRandom(seed: 4)
-    var last: Sequencer.Appended?
+    var last: Sequencer.Unit?
     for _ in 0..<5_000 {
       switch random.below(8) {
       case 0: bench.now += UInt64(random.below(5_000))

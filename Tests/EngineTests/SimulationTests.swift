@@ -35,7 +35,8 @@ struct SimulationTests {
     guard seeds.count >= 100, failures == 0 else { return }
     // The seeds have to go where it hurts.
     #expect(sum.crashes > seeds.count && sum.cutStarts > seeds.count / 8 && sum.tornTails > seeds.count / 20)
-    #expect(sum.appended > 4 * seeds.count && sum.exists > seeds.count / 2)
+    #expect(sum.appended > 4 * seeds.count && sum.exists > seeds.count / 5)
+    #expect(sum.answered > seeds.count / 3 && sum.units > sum.appended * 5 / 4)
     #expect(sum.storageFull > seeds.count / 2 && sum.logFailures > seeds.count / 20)
     #expect(sum.damaged > seeds.count / 20 && sum.evictions > seeds.count && sum.recycled > seeds.count / 10)
   }

@@ -9,14 +9,13 @@ import Testing
   }
 
   private func record(_ state: ContextState, agent: String, remainder: UInt32 = 0) -> [UInt8] {
-    Body(agent).withBytes { agent in
-      let room = ContextEncoder.bytesMax(state, agent: agent)
-      return [UInt8](unsafeUninitializedCapacity: room) { memory, count in
-        guard let base = memory.baseAddress else { return }
-        count = ContextEncoder.encode(
-          state, agent: agent, position: Position(3), logTime: state.updatedAt, requestRemainder: remainder,
-          into: base, capacity: room)
-      }
+    let joined = [Array(agent.utf8)][...]
+    let room = ContextEncoder.bytesMax(state, joined: joined)
+    return [UInt8](unsafeUninitializedCapacity: room) { memory, count in
+      guard let base = memory.baseAddress else { return }
+      count = ContextEncoder.encode(
+        state, joined: joined, position: Position(3), logTime: state.updatedAt, requestRemainder: remainder,
+        into: base, capacity: room)
     }
   }
 

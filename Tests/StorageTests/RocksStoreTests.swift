@@ -74,11 +74,11 @@ import Testing
     do {
       let store = try openRocks(directory.path)
       defer { store.close() }
-      try put(store, .meta, StoreKey.format, [2, 0, 0, 0])
+      try put(store, .meta, StoreKey.format, [3, 0, 0, 0])
     }
     let error = #expect(throws: StoreError.self) { try openRocks(directory.path) }
     #expect(error?.severity == .integrity)
-    #expect(error?.message.contains("format version 2") == true)
+    #expect(error?.message.contains("format version 3") == true)
   }
 
   @Test func dataWithoutIdentityIsRefused() throws {

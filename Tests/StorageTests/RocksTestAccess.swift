@@ -79,3 +79,8 @@ extension TestDirectory {
     }
   }
 }
+
+/// Compacts a family whole, down to the last level.
+func compact(_ database: RocksDatabase, _ family: StoreFamily) {
+  rocksdb_compact_range_cf(database.db, database.handle(family), nil, 0, nil, 0)
+}

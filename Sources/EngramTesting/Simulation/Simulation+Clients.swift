@@ -99,7 +99,9 @@ extension Simulation {
     case .exists:
       counts.exists += 1
       trace.note(.exists, UInt64(index))
-      if !areDurable(post, request) { violate("told that units exist which aren't durable, or aren't the same") }
+      if !areDurable(post, request) {
+        violate("told that units exist which aren't durable, or aren't the same")
+      }
       settle(index, post)
     case .answered(let positions):
       counts.answered += 1
@@ -214,6 +216,8 @@ extension Simulation {
       return told.count == 1 && unit.expectedSequence.map { $0 != told[0] } ?? false
         && told[0] <= last + UInt64(post.units.count)
     }
-    if !isPossible { violate("told of \(told) as the next sequence, which no unit of the request could have") }
+    if !isPossible {
+      violate("told of \(told) as the next sequence, which no unit of the request could have")
+    }
   }
 }

@@ -12,6 +12,8 @@ final class ManualHome: HomeSurroundings {
   enum Told: Equatable {
     case appended(UInt64)
     case exists
+    /// With what happened at these positions.
+    case answered(UInt64, UInt64)
     case refused(ErrorCode)
   }
 
@@ -84,26 +86,51 @@ final class ManualHome: HomeSurroundings {
     _ context: String = "c", agent: String = "a", payload: String = "x", id: UnitID? = nil,
     expected: UInt64? = nil, isFenced: Bool = false
   ) -> AppendRequest {
+    submit([
+      ManualHome.unit(
+        context, agent: agent, payload: payload, id: id, expected: expected, isFenced: isFenced)
+    ])
+  }
+
+  /// Submits a request for units, given as JSON, perhaps under a key.
+  @discardableResult
+  func submit(_ units: [String], key: String? = nil, print: UInt64 = 1) -> AppendRequest {
+    let request = AppendRequest(loop: 0)
+    for text in units {
+      let body = UnsafeMutableRawBufferPointer.allocate(byteCount: text.utf8.count, alignment: 16)
+      body.copyBytes(from: Array(text.utf8))
+      bodies.append(body)
+      let draft = request.addDraft()
+      precondition(draft.parse(UnsafeRawBufferPointer(body)) == nil)
+      precondition(draft.resolveAgent(nil, isAuthenticated: false) == nil)
+    }
+    if let key {
+      Array(key.utf8).withUnsafeBytes {
+        request.setKey($0, requestHash: ContentHash(high: print, low: UInt64(units.count)))
+      }
+    }
+    home.submit(request)
+    return request
+  }
+
+  /// A unit's JSON.
+  static func unit(
+    _ context: String = "c", agent: String = "a", payload: String = "x", id: UnitID? = nil,
+    expected: UInt64? = nil, isFenced: Bool = false
+  ) -> String {
     var text = "{\"context_id\":\"\(context)\",\"agent_id\":\"\(agent)\",\"type\":\"MESSAGE\""
     text += ",\"payload\":\"\(payload)\""
     if let id { text += ",\"id\":\"\(id)\"" }
     if let expected { text += ",\"expected_sequence\":\(expected)" }
     if isFenced { text += ",\"fence\":{\"resource_path\":\"/a\",\"token\":1}" }
-    text += "}"
-    let body = UnsafeMutableRawBufferPointer.allocate(byteCount: text.utf8.count, alignment: 16)
-    body.copyBytes(from: Array(text.utf8))
-    bodies.append(body)
-    let request = AppendRequest(loop: 0)
-    precondition(request.draft.parse(UnsafeRawBufferPointer(body)) == nil)
-    precondition(request.draft.resolveAgent(nil, isAuthenticated: false) == nil)
-    home.submit(request)
-    return request
+    return text + "}"
   }
 
   func told(_ request: AppendRequest) -> Told? {
     switch request.outcome {
-    case .appended(let event): .appended(event.unit?.sequence.rawValue ?? 0)
+    case .appended: .appended(request.unit(0)?.unit?.sequence.rawValue ?? 0)
     case .exists: .exists
+    case .answered(let positions): .answered(positions.lowerBound.rawValue, positions.upperBound.rawValue)
     case .refused(let problem): .refused(problem.code)
     case nil: nil
     }
