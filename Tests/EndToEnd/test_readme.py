@@ -24,7 +24,7 @@ def shell(block, server):
 
 class FirstFiveMinutes(unittest.TestCase):
     def test_as_printed(self):
-        start, post, read, follow, kill, resume = blocks()
+        start, post, read, follow, kill, resume, batch = blocks()
         self.assertEqual(start.strip(), "make run")
         self.assertIn("kill -9", kill)
         with Server() as server:
@@ -46,6 +46,10 @@ class FirstFiveMinutes(unittest.TestCase):
             stream = done.stdout[done.stdout.index("event: subscribed"):]
             self.assertEqual(stream.count("event: workunit"), 1, stream)
             self.assertIn("still here", stream)
+            done = shell(batch, server)
+            first, again = done.stdout.splitlines()
+            self.assertEqual(first, again)
+            self.assertEqual(len(json.loads(first)["work_units"]), 2)
 
     def test_its_links_lead_somewhere(self):
         page = (ROOT / "README.md").read_text()
