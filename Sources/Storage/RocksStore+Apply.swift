@@ -17,6 +17,7 @@ final class ApplyWriter {
   private var marks: StoreMarks
   private var parsed: [ParsedEvent] = []
   private var groups = ContextGroups()
+  private var filters = FilterPosts()
   private let key: ScratchBytes
   private let value: ScratchBytes
   private var isFreed = false
@@ -31,6 +32,7 @@ final class ApplyWriter {
   func free() {
     guard !isFreed else { return }
     isFreed = true
+    filters.free()
     rocksdb_writebatch_destroy(batch)
     key.free()
     value.free()
@@ -39,6 +41,7 @@ final class ApplyWriter {
   /// - Returns: the lowest mark, after the batch has been written.
   func commit(upTo: Position) -> Position? {
     for family in StoreFamily.allCases { marks[family] = max(marks[family], upTo) }
+    filters.commit()
     return marks.lowest
   }
 
@@ -52,6 +55,7 @@ final class ApplyWriter {
     putLog(records, database.handle(.log))
     putContexts(records, database.handle(.contexts))
     putAgents(database.handle(.agents))
+    putFilters(records, database.handle(.filters))
     for family in StoreFamily.allCases {
       // During replay a family may be ahead of the batch: its mark never goes back.
       let mark = max(marks[family], upTo).rawValue.littleEndian
@@ -159,6 +163,21 @@ final class ApplyWriter {
         key.setContextKey(parsed[index], part: StoreKey.contextRecord)
         let record = records[index].bytes
         engram_batch_put(batch, family, key.base, key.count, record.baseAddress, record.count)
+      }
+    }
+  }
+
+  private func putFilters(_ records: [EventView], _ family: OpaquePointer) {
+    let mark = marks[.filters]
+    filters.begin()
+    groups.forEachGrouped { index in
+      let event = parsed[index]
+      guard event.position > mark, let unit = event.unit else { return }
+      filters.post(event, unit, records[index]) { tag, value, sequence, reach in
+        key.setFilterKey(event, tag: tag, value: value, sequence: sequence)
+        withUnsafeBytes(of: reach) { reach in
+          engram_batch_put(batch, family, key.base, key.count, reach.baseAddress, reach.count)
+        }
       }
     }
   }

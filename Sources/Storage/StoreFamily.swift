@@ -15,6 +15,8 @@ public enum StoreFamily: Int, CaseIterable, Hashable, Sendable {
   case contexts
   /// Agent, context → membership.
   case agents
+  /// Context, type or agent or pair of metadata, sequence → a unit that has it.
+  case filters
 
   public var name: String {
     switch self {
@@ -24,6 +26,7 @@ public enum StoreFamily: Int, CaseIterable, Hashable, Sendable {
     case .log: "log"
     case .contexts: "contexts"
     case .agents: "agents"
+    case .filters: "filters"
     }
   }
 }

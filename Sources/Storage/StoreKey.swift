@@ -16,7 +16,7 @@ enum StoreKey {
   /// `meta`: 16 bytes.
   static let log: [UInt8] = [0xff, 0xff] + Array("log".utf8)
 
-  static let formatVersion: UInt32 = 1
+  static let formatVersion: UInt32 = 2
 
   /// Second-level tags of `units`.
   static let tagUnit: UInt8 = 0
