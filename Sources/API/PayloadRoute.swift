@@ -74,17 +74,20 @@ extension LoopServices {
     }
   }
 
-  /// Whether a list of entity tags names this one, or is `*` (RFC 9110, section 13.1.2).
-  private func matches(
-    _ exchange: Exchange, _ field: KnownField, _ tag: String, whenAbsent: Bool
-  ) -> Bool {
-    guard let value = exchange.head[field] else { return whenAbsent }
-    var members = ListMembers(exchange.bytes(value))
-    while let member = members.next() {
-      let text = String(decoding: member, as: UTF8.self)
-      if text == tag || text == "W/" + tag || (text == "*" && field == .ifNoneMatch) { return true }
+  /// Whether a list of entity tags names this one, or is `*`, comparing weakly (RFC 9110, section 13.1.2).
+  /// `If-Range` holds one tag, compares strongly, and knows no `*` (section 13.1.5).
+  func matches(_ exchange: Exchange, _ field: KnownField, _ tag: String, whenAbsent: Bool) -> Bool {
+    guard var line = exchange.head.index(of: field) else { return whenAbsent }
+    while true {
+      var members = ListMembers(exchange.bytes(exchange.head.value(at: line)))
+      while let member = members.next() {
+        let text = String(decoding: member, as: UTF8.self)
+        if text == tag { return true }
+        if field == .ifNoneMatch, text == "W/" + tag || text == "*" { return true }
+      }
+      guard let next = exchange.head.index(of: field, after: line) else { return false }
+      line = next
     }
-    return false
   }
 }
 

@@ -6,18 +6,30 @@ internal import Model
 struct Query {
   private(set) var items: [(name: String, value: [UInt8])] = []
 
-  /// Throws a problem for encodings that aren't right, and for names that are not in `known`.
-  init(_ exchange: Exchange, known: [String]) throws(Problem) {
+  /// Throws a problem for encodings that aren't right, and for names that are not in `known` and don't start with
+  /// `prefix`.
+  init(_ exchange: Exchange, known: [String], prefix: String? = nil) throws(Problem) {
     guard !exchange.head.query.isEmpty else { return }
     var walk = QueryItems(exchange.head.query, in: exchange.headBytes)
     while let item = walk.next() {
       let name = try Query.decode(exchange.bytes(item.name), plusIsSpace: true)
       let value = try Query.decode(exchange.bytes(item.value), plusIsSpace: true)
       let text = String(decoding: name, as: UTF8.self)
-      guard known.contains(text) else {
-        throw Problem(at: "/\(text)", "is not a query parameter of this path")
+      guard known.contains(text) || (prefix.map { text.utf8.starts(with: $0.utf8) } ?? false) else {
+        throw Problem(at: Query.pointer(text), "is not a query parameter of this path")
       }
       items.append((text, value))
+    }
+  }
+
+  /// The JSON pointer to a parameter (RFC 6901, section 3).
+  static func pointer(_ name: String) -> String {
+    name.reduce(into: "/") { text, character in
+      switch character {
+      case "~": text += "~0"
+      case "/": text += "~1"
+      default: text.append(character)
+      }
     }
   }
 
@@ -49,6 +61,23 @@ struct Query {
       throw Problem(at: "/\(name)", "is not a whole number from \(range.lowerBound) to \(range.upperBound)")
     }
     return value
+  }
+
+  /// A time of RFC 3339, counted to the microsecond. A space where an offset's sign belongs is a `+` that the client
+  /// didn't encode.
+  func time(_ name: String) throws(Problem) -> LogTime? {
+    guard var text = try one(name) else { return nil }
+    if text.count > 6, text[text.count - 6] == UInt8(ascii: " ") { text[text.count - 6] = UInt8(ascii: "+") }
+    guard let time = text.withUnsafeBytes({ LogTime($0) }) else {
+      throw Problem(at: "/\(name)", "is not a time as of RFC 3339")
+    }
+    return time
+  }
+
+  /// A type of work units, by name or number.
+  static func type(_ text: [UInt8]) -> WorkUnitType? {
+    text.withUnsafeBytes { WorkUnitType(name: $0) }
+      ?? decimal(text).flatMap { WorkUnitType(number: Int64(clamping: $0)) }
   }
 
   func flag(_ name: String) throws(Problem) -> Bool {

@@ -5,87 +5,133 @@ internal import HTTP
 internal import Model
 
 extension LoopServices {
-  /// Bytes of records that one page may come to; a longer one is cut short, and its cursor goes on.
-  static let pageBytesMax = 16 << 20
+  // MARK: GET /workunits/{context_id}, GET /contexts/{id}/workunits
 
-  // MARK: GET /workunits/{context_id}
+  private static let metadataPrefix = "metadata."
 
+  /// A list and what its cursors are bound to.
   private struct UnitQuery {
-    var context: [UInt8]
-    var first: UInt64 = 1
-    var last = Limits.integerMax
-    var reverse = false
-    var limit = Limits.pageDefault
-    /// Of everything that decides which units match and in which order.
-    var hash: UInt64 = 0
+    var list: UnitList
+    var isEmpty = false
+    /// Of everything that decides which units match and in which order, the limit apart.
+    var hash: UInt64
   }
 
+  /// Filters may all be given at once, and a unit must satisfy each: `after` and `before` (sequences, both exclusive),
+  /// `since` (inclusive) and `until` (exclusive), `type` (repeatable: any of them), `agent_id` (once: a unit has one),
+  /// `metadata.KEY=VALUE` (repeatable: all of them; decoded bytes are compared).
   func units(_ exchange: Exchange, _ subject: ByteRun) async throws(Problem) {
-    var query = try unitQuery(exchange, subject)
-    if query.first > query.last {
-      return exchange.answer(.ok, .json, "{\"work_units\":[],\"next_cursor\":\"\"}")
-    }
+    let query = try unitQuery(exchange, subject)
+    if query.isEmpty { return exchange.answer(.ok, .json, "{\"work_units\":[],\"next_cursor\":\"\"}") }
     // One more than asked for, to know whether there is more.
-    var page = try await engine.units(
-      in: query.context, query.first...query.last, reverse: query.reverse, limit: query.limit + 1,
-      bytesMax: LoopServices.pageBytesMax)
-    var hasMore = page.isCutShort
-    if page.units.count > query.limit {
-      page.units.removeLast(page.units.count - query.limit)
-      hasMore = true
+    var list = query.list
+    list.limit += 1
+    var page = try await engine.units(list)
+    var reached = page.reached
+    if page.units.count > query.list.limit, let next = page.units.popLast()?.unit?.sequence.rawValue {
+      // Up to the one that was left out, nothing is missing.
+      reached = list.reverse ? next + 1 : next - 1
     }
-    let reached = page.units.last?.unit?.sequence.rawValue
-    if let reached {
-      query.first = reached
-    } else {
-      query.first = query.reverse ? query.last + 1 : query.first - 1
-    }
-    let cursor =
-      hasMore ? PageCursor(queryHash: query.hash, sequence: Sequence(query.first)).text() : []
-    write(page, cursor, to: exchange)
+    let cursor = reached.map { PageCursor(queryHash: query.hash, sequence: Sequence($0)).text() } ?? []
+    write(page.units, cursor, to: exchange)
     withExtendedLifetime(page) {}
   }
 
   private func unitQuery(_ exchange: Exchange, _ subject: ByteRun) throws(Problem) -> UnitQuery {
-    let parameters = try Query(exchange, known: ["limit", "after", "before", "reverse", "cursor"])
+    let parameters = try Query(
+      exchange,
+      known: ["limit", "after", "before", "reverse", "type", "agent_id", "since", "until", "cursor"],
+      prefix: LoopServices.metadataPrefix)
     let context = try Query.identifier(try Query.decode(exchange.bytes(subject)), at: "/context_id")
-    var query = UnitQuery(context: context)
     let numbers = 0...Limits.integerMax
     let after = try parameters.number("after", in: numbers) ?? 0
     let before = try parameters.number("before", in: numbers) ?? Limits.integerMax
-    query.reverse = try parameters.flag("reverse")
-    query.limit = Int(try parameters.number("limit", in: 1...UInt64(Limits.pageMax)) ?? UInt64(query.limit))
-    query.first = after + 1
-    query.last = before == 0 ? 0 : before - 1
-    let identity = context + [0] + Array("\(after).\(before).\(query.reverse)".utf8)
-    query.hash = identity.withUnsafeBytes { Fingerprint.of($0).low }
-    guard let text = try parameters.one("cursor"), !text.isEmpty else { return query }
-    do throws(PageCursor.Fault) {
-      let cursor = try PageCursor(text, of: query.hash)
-      if query.reverse {
-        query.last = min(query.last, cursor.sequence.rawValue == 0 ? 0 : cursor.sequence.rawValue - 1)
+    let reverse = try parameters.flag("reverse")
+    let limit = try parameters.number("limit", in: 1...UInt64(Limits.pageMax)) ?? UInt64(Limits.pageDefault)
+    let filter = try filter(parameters)
+    let identity = context + [0] + Array("\(after).\(before).\(reverse).".utf8) + filter.identity
+    let hash = identity.withUnsafeBytes { Fingerprint.of($0).low }
+    var first = after + 1
+    var last = before == 0 ? 0 : before - 1
+    if let text = try parameters.one("cursor"), !text.isEmpty {
+      let cursor = try Query.cursor { () throws(PageCursor.Fault) in try PageCursor(text, of: hash) }
+      let reached = cursor.sequence.rawValue
+      if reverse {
+        last = min(last, reached == 0 ? 0 : reached - 1)
       } else {
-        query.first = max(query.first, cursor.sequence.rawValue &+ 1)
+        first = max(first, min(reached, Limits.integerMax) + 1)
       }
-    } catch {
-      throw Problem(
-        at: "/cursor", error == .otherQuery ? "belongs to another query" : "is not a cursor of this server")
     }
-    return query
+    let list = UnitList(
+      context: context, range: first...max(first, last), reverse: reverse, filter: filter, limit: Int(limit))
+    return UnitQuery(list: list, isEmpty: first > last, hash: hash)
   }
 
-  private func write(_ page: UnitPage, _ cursor: [UInt8], to exchange: Exchange) {
-    let separators = max(0, page.units.count - 1)
-    let length = page.units.reduce(15 + 18 + 1 + cursor.count + separators) { $0 + $1.bodyLength }
+  private func filter(_ parameters: Query) throws(Problem) -> UnitFilter {
+    var filter = UnitFilter()
+    for text in parameters.all("type") {
+      guard let type = Query.type(text) else { throw Problem(at: "/type", "is not a type of work units") }
+      filter.insert(type)
+    }
+    if let agent = try parameters.one("agent_id") {
+      filter.agent = try Query.identifier(agent, at: "/agent_id")
+    }
+    filter.since = try parameters.time("since")
+    filter.until = try parameters.time("until")
+    for item in parameters.items where item.name.utf8.starts(with: LoopServices.metadataPrefix.utf8) {
+      let key = Array(item.name.utf8.dropFirst(LoopServices.metadataPrefix.utf8.count))
+      guard key.count <= Limits.metadataKeyBytesMax else {
+        throw Problem(
+          at: Query.pointer(item.name), "has a key of more than \(Limits.metadataKeyBytesMax) bytes")
+      }
+      guard item.value.count <= Limits.metadataValueBytesMax else {
+        throw Problem(
+          at: Query.pointer(item.name), "has a value of more than \(Limits.metadataValueBytesMax) bytes")
+      }
+      filter.insert(UnitFilter.Pair(key: key, value: item.value))
+      guard filter.metadata.count <= Limits.metadataPairsMax else {
+        throw Problem(
+          at: Query.pointer(item.name), "is one of more than \(Limits.metadataPairsMax) pairs of metadata")
+      }
+    }
+    return filter
+  }
+
+  private func write(_ units: [EventView], _ cursor: [UInt8], to exchange: Exchange) {
+    let length = listLength(units) + 15 + 17 + cursor.count + 2
     exchange.begin(.ok, .json, length: length)
     guard !exchange.isHeadOnly else { return }
-    exchange.socket.output.write("{\"work_units\":[")
-    for (place, unit) in page.units.enumerated() {
+    exchange.socket.output.write("{\"work_units\":")
+    writeList(units, to: exchange)
+    exchange.socket.output.write(",\"next_cursor\":\"")
+    cursor.withUnsafeBytes { exchange.socket.output.write($0) }
+    exchange.socket.output.write("\"}")
+  }
+
+  /// Bytes that `writeList` writes, less the brackets.
+  func listLength(_ units: [EventView]) -> Int {
+    units.reduce(max(0, units.count - 1)) { $0 + $1.bodyLength }
+  }
+
+  /// An array of units.
+  func writeList(_ units: [EventView], to exchange: Exchange) {
+    exchange.socket.output.write("[")
+    for (place, unit) in units.enumerated() {
       if place > 0 { exchange.socket.output.write(",") }
       exchange.write(unit)
     }
-    exchange.socket.output.write("],\"next_cursor\":\"")
-    cursor.withUnsafeBytes { exchange.socket.output.write($0) }
-    exchange.socket.output.write("\"}")
+    exchange.socket.output.write("]")
+  }
+}
+
+extension Query {
+  /// Reads a cursor, or throws what is wrong with it.
+  static func cursor<Cursor>(
+    _ read: () throws(PageCursor.Fault) -> Cursor
+  ) throws(Problem) -> Cursor {
+    do throws(PageCursor.Fault) { return try read() } catch {
+      throw Problem(
+        at: "/cursor", error == .otherQuery ? "belongs to another query" : "is not a cursor of this server")
+    }
   }
 }

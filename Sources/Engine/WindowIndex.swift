@@ -6,16 +6,24 @@ public import WAL
 /// sequence, and by position. The batches are shared by all loops; the index is this loop's own, so that
 /// reading takes no lock. Lives on its loop's thread; a record that it names stays in memory until `evict`.
 public final class WindowIndex {
-  /// The window's units of one context, in sequence order and without gaps.
+  /// What the window has of one context.
   private struct Track {
     var firstSequence: UInt64 = 0
+    /// The units, in sequence order and without gaps.
     var records = Ring<UInt>()
+    /// The context's latest event of its own, or 0.
+    var contextEvent: UInt = 0
+
+    var isEmpty: Bool { records.isEmpty && contextEvent == 0 }
+    var lastSequence: UInt64? { records.isEmpty ? nil : firstSequence + UInt64(records.count) - 1 }
   }
 
   private var batches = Ring<Batch>(capacity: 64)
   private var ids = IDTable(capacity: 1024)
   private var names = ByteTable()
   private var tracks: [Track] = []
+  /// Of all contexts, in log order.
+  private var contextEvents = Ring<UInt>()
   /// Bytes of log that the window holds.
   public private(set) var bytes = 0
   /// The newest published position; all of history up to here may be shown.
@@ -37,17 +45,30 @@ public final class WindowIndex {
     bytes += batch.paddedBytes
     for offset in 0..<batch.count {
       let record = batch.record(offset)
-      guard let unit = record.unit, let context = record.contextID, let base = record.bytes.baseAddress else {
+      guard let context = record.contextID, let base = record.bytes.baseAddress else { continue }
+      let address = UInt(bitPattern: base)
+      guard let unit = record.unit else {
+        if record.kind == .context { append(context, event: address) }
         continue
       }
-      let address = UInt(bitPattern: base)
       ids.set(high: unit.id.high, low: unit.id.low, value: UInt64(address))
-      let (slot, isNew) = names.insert(context)
-      if slot == tracks.count { tracks.append(Track()) }
-      if isNew { tracks[slot] = Track(firstSequence: unit.sequence.rawValue) }
+      let slot = track(context)
+      if tracks[slot].records.isEmpty { tracks[slot].firstSequence = unit.sequence.rawValue }
       tracks[slot].records.append(address)
     }
     head = batch.lastPosition
+  }
+
+  private func append(_ context: UnsafeRawBufferPointer, event address: UInt) {
+    contextEvents.append(address)
+    tracks[track(context)].contextEvent = address
+  }
+
+  private func track(_ context: UnsafeRawBufferPointer) -> Int {
+    let (slot, isNew) = names.insert(context)
+    if slot == tracks.count { tracks.append(Track()) }
+    if isNew { tracks[slot] = Track() }
+    return slot
   }
 
   /// Another index of the same batches.
@@ -63,14 +84,18 @@ public final class WindowIndex {
     bytes -= batch.paddedBytes
     for offset in 0..<batch.count {
       let record = batch.record(offset)
-      guard let unit = record.unit, let context = record.contextID, let base = record.bytes.baseAddress else {
-        continue
-      }
-      ids.remove(high: unit.id.high, low: unit.id.low, value: UInt64(UInt(bitPattern: base)))
+      guard let context = record.contextID, let base = record.bytes.baseAddress else { continue }
+      let address = UInt(bitPattern: base)
       guard let slot = names.find(context) else { continue }
-      _ = tracks[slot].records.popFirst()
-      tracks[slot].firstSequence += 1
-      if tracks[slot].records.isEmpty {
+      if let unit = record.unit {
+        ids.remove(high: unit.id.high, low: unit.id.low, value: UInt64(address))
+        _ = tracks[slot].records.popFirst()
+        tracks[slot].firstSequence += 1
+      } else if record.kind == .context {
+        _ = contextEvents.popFirst()
+        if tracks[slot].contextEvent == address { tracks[slot].contextEvent = 0 }
+      }
+      if tracks[slot].isEmpty {
         names.remove(slot)
         tracks[slot] = Track()
       }
@@ -94,9 +119,8 @@ public final class WindowIndex {
 
   /// The window's sequences of a context, if it has any.
   public func sequences(of context: UnsafeRawBufferPointer) -> ClosedRange<UInt64>? {
-    guard let slot = names.find(context) else { return nil }
-    let track = tracks[slot]
-    return track.firstSequence...track.firstSequence + UInt64(track.records.count) - 1
+    guard let slot = names.find(context), let last = tracks[slot].lastSequence else { return nil }
+    return tracks[slot].firstSequence...last
   }
 
   /// Calls `body` with the context's units of `range` that are in the window, in order (or from the newest),
@@ -105,10 +129,10 @@ public final class WindowIndex {
     in context: UnsafeRawBufferPointer, _ range: ClosedRange<UInt64>, reverse: Bool,
     _ body: (EventView) -> Bool
   ) {
-    guard let slot = names.find(context) else { return }
+    guard let slot = names.find(context), let last = tracks[slot].lastSequence else { return }
     let track = tracks[slot]
     let first = max(range.lowerBound, track.firstSequence)
-    let end = min(range.upperBound, track.firstSequence + UInt64(track.records.count) - 1)
+    let end = min(range.upperBound, last)
     guard first <= end else { return }
     for step in 0...(end - first) {
       let sequence = reverse ? end - step : first + step
@@ -118,13 +142,39 @@ public final class WindowIndex {
     }
   }
 
-  /// The first unit of a context in the window behind `position`, as an offset from the context's first.
-  private func firstOffset(_ track: Track, after position: Position) -> Int {
+  /// The window's sequences of a context whose units are of a span of time: log time never falls along a context.
+  public func sequences(
+    of context: UnsafeRawBufferPointer, since: LogTime?, until: LogTime?
+  ) -> ClosedRange<UInt64>? {
+    guard let slot = names.find(context), !tracks[slot].records.isEmpty else { return nil }
+    let track = tracks[slot]
+    let first = since.map { time in firstOffset(track) { $0.logTime >= time } } ?? 0
+    let end = until.map { time in firstOffset(track) { $0.logTime >= time } } ?? track.records.count
+    return first < end ? track.firstSequence + UInt64(first)...track.firstSequence + UInt64(end) - 1 : nil
+  }
+
+  /// A context's latest event of its own, if it is in the window.
+  public func contextEvent(of context: UnsafeRawBufferPointer) -> EventView? {
+    names.find(context).flatMap { WindowIndex.view(tracks[$0].contextEvent) }
+  }
+
+  /// Calls `body` with the contexts' events behind `position`, the newest first.
+  public func contextEvents(after position: Position, _ body: (EventView) -> Void) {
+    var offset = contextEvents.count
+    while offset > 0, let event = WindowIndex.view(contextEvents[offset - 1]), event.position > position {
+      body(event)
+      offset -= 1
+    }
+  }
+
+  /// The first unit of a context in the window of which `holds` is true, as it is of all behind it: as an offset from
+  /// the context's first.
+  private func firstOffset(_ track: Track, where holds: (EventView) -> Bool) -> Int {
     var low = 0
     var high = track.records.count
     while low < high {
       let middle = (low + high) / 2
-      if let view = WindowIndex.view(track.records[middle]), view.position > position {
+      if let view = WindowIndex.view(track.records[middle]), holds(view) {
         high = middle
       } else {
         low = middle + 1
@@ -142,7 +192,7 @@ public final class WindowIndex {
     var cursors: [(slot: Int, offset: Int)] = []
     for name in contexts {
       guard let slot = name.withUnsafeBytes({ names.find($0) }) else { continue }
-      let offset = firstOffset(tracks[slot], after: position)
+      let offset = firstOffset(tracks[slot]) { $0.position > position }
       if offset < tracks[slot].records.count { cursors.append((slot, offset)) }
     }
     while !cursors.isEmpty {

@@ -17,6 +17,55 @@ extension ContextState {
   }
 }
 
+/// What readers need of a Context's JSON without reading all of it.
+public enum ContextJSON {
+  private static let lastMember: StaticString = "\"last_sequence\":"
+
+  /// The JSON up to its last number, the context's last sequence when the event was written, which is out of date with
+  /// the next unit: the true one and a closing brace go behind it. Nil if it isn't as `ContextEncoder` writes it.
+  public static func head(_ json: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+    guard var end = json.indices.last, json[end] == UInt8(ascii: "}") else { return nil }
+    while end > 0, json[end - 1] >= 0x30, json[end - 1] <= 0x39 { end -= 1 }
+    let start = end - lastMember.utf8CodeUnitCount
+    guard start > 0, JSONText.same(UnsafeRawBufferPointer(rebasing: json[start..<end]), lastMember.bytes)
+    else {
+      return nil
+    }
+    return UnsafeRawBufferPointer(rebasing: json[..<end])
+  }
+
+  /// Whether `agent_ids` names the agent.
+  public static func lists(_ agent: [UInt8], in json: UnsafeRawBufferPointer) -> Bool {
+    var scanner = JSONScanner(json)
+    return (try? find(agent, &scanner)) ?? false
+  }
+
+  private static func find(_ agent: [UInt8], _ scanner: inout JSONScanner) throws(JSONError) -> Bool {
+    var keys = JSONKeys()
+    try scanner.beginDocument()
+    var more = try scanner.enterObject()
+    while more {
+      let name = try scanner.key()
+      guard scanner.matches(name, "agent_ids") else {
+        try scanner.skipValue(&keys)
+        more = try scanner.nextMember()
+        continue
+      }
+      more = try scanner.enterArray()
+      while more {
+        let found = try scanner.string()
+        let isSame = JSONText.withDecoded(found, of: scanner.bytes) { found in
+          agent.withUnsafeBytes { JSONText.same($0, found) }
+        }
+        if isSame { return true }
+        more = try scanner.nextElement()
+      }
+      return false
+    }
+    return false
+  }
+}
+
 private struct ContextReader: ~Copyable {
   private var scanner: JSONScanner
   private var keys = JSONKeys()

@@ -63,6 +63,15 @@ public enum Limits {
   public static let pageMax = 1000
   /// Units or contexts of one page, where the query doesn't say.
   public static let pageDefault = 100
+  /// Units that `GET /contexts/{id}?include=recent` adds, at most.
+  public static let recentUnits = 100
+  /// Bytes of records that one page may come to. Answer: a shorter page, whose cursor goes on.
+  public static let pageBytesMax = 16 << 20
+  /// Records that one page of a filtered list may look at; a step in the filters' index counts as one.
+  /// Answer: a shorter page, perhaps an empty one, whose cursor goes on.
+  public static let scannedRecordsMax = 20_000
+  /// Bytes of records that one page of a filtered list may look at. Answer: likewise.
+  public static let scannedBytesMax = 32 << 20
   /// Steps of a walk along relationships. Answer: 400 `invalid_request`.
   public static let graphDepthMax = 10
 

@@ -58,3 +58,35 @@ public struct PageCursor: Hashable, Sendable {
     self.init(queryHash: queryHash, sequence: Sequence(words.1))
   }
 }
+
+/// The `next_cursor` of a page of names, in their order: opaque to clients, and good only for the query that it came
+/// from. URL-safe base64: version 2, the query's hash, the name that the next page begins behind.
+public struct NameCursor: Hashable, Sendable {
+  public static let version: UInt8 = 2
+  /// Characters of a cursor, at most.
+  public static let textBytesMax = (9 + Limits.identifierBytesMax) * 4 / 3 + 1
+
+  public var queryHash: UInt64
+  public var name: [UInt8]
+
+  public init(queryHash: UInt64, name: [UInt8]) {
+    self.queryHash = queryHash
+    self.name = name
+  }
+
+  public func text() -> [UInt8] {
+    var bytes = [Self.version]
+    withUnsafeBytes(of: queryHash.littleEndian) { bytes.append(contentsOf: $0) }
+    return (bytes + name).withUnsafeBytes { Base64.encodeURL($0) }
+  }
+
+  /// Reads the cursor that a client sent with a query of this hash.
+  public init(_ text: [UInt8], of queryHash: UInt64) throws(PageCursor.Fault) {
+    guard text.count <= Self.textBytesMax, let bytes = text.withUnsafeBytes({ Base64.decodeURL($0) }),
+      bytes.count > 9, bytes.first == Self.version
+    else { throw .malformed }
+    let hash = bytes.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: 1, as: UInt64.self) }
+    guard UInt64(littleEndian: hash) == queryHash else { throw .otherQuery }
+    self.init(queryHash: queryHash, name: Array(bytes[9...]))
+  }
+}

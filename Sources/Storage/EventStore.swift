@@ -48,16 +48,23 @@ public protocol EventStore: AnyObject, Sendable {
     tier: ReadTier, _ body: (EventView) -> Bool
   ) throws(StoreError) -> ScanEnd
 
+  /// The units of a context that match a filter, in the query's direction. Costs what it looks at, which the query's
+  /// budget bounds: a span of time is found by bisection, type, agent and metadata by the index.
+  func units(_ query: UnitQuery, tier: ReadTier, _ body: (EventView) -> Bool) throws(StoreError) -> UnitScan
+
   /// What is known of a context; found as soon as it has a unit or a context event.
   func contextHead(_ context: [UInt8], tier: ReadTier) throws(StoreError) -> Lookup<StoredContext>
 
   /// Context events (the latest of each context) in order of id, of ids that start with `prefix` and come
-  /// after `after`. May read the disk.
-  func contexts(after: [UInt8]?, prefix: [UInt8], limit: Int, _ body: (EventView) -> Bool)
+  /// after `after`, each with the sequence of the context's last unit. May read the disk.
+  func contexts(after: [UInt8]?, prefix: [UInt8], limit: Int, _ body: (EventView, Sequence) -> Bool)
     throws(StoreError) -> ScanEnd
 
-  /// Ids of the contexts that an agent has caused context events in, in order of id. May read the disk.
-  func contexts(of agent: [UInt8], after: [UInt8]?, limit: Int) throws(StoreError) -> [[UInt8]]
+  /// Ids of the contexts that an agent has caused context events in, of ids that start with `prefix` and come after
+  /// `after`, in order of id. May read the disk.
+  func contexts(
+    of agent: [UInt8], prefix: [UInt8], after: [UInt8]?, limit: Int
+  ) throws(StoreError) -> [[UInt8]]
 
   /// The answer that is kept under an idempotency key, as `IdempotencyName` spells it. Old ones may be found or
   /// not: the caller looks at the time.

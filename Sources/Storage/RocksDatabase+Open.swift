@@ -154,6 +154,7 @@ extension RocksDatabase {
       rocksdb_options_set_prefix_extractor(own, prefix)
       if options.blobBytesMin > 0 { setBlobs(own, options, algorithm: Int32(algorithm), cache) }
     }
+    if family == .filters { rocksdb_options_set_prefix_extractor(own, engram_filter_prefix_create()) }
     let table: OpaquePointer = rocksdb_block_based_options_create()
     defer { rocksdb_block_based_options_destroy(table) }
     rocksdb_block_based_options_set_block_cache(table, cache)

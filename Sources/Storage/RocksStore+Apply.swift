@@ -18,6 +18,7 @@ final class ApplyWriter {
   private var marks: StoreMarks
   private var parsed: [ParsedEvent] = []
   private var groups = ContextGroups()
+  private var filters = FilterPosts()
   let key: ScratchBytes
   let value: ScratchBytes
   private var isFreed = false
@@ -32,6 +33,7 @@ final class ApplyWriter {
   func free() {
     guard !isFreed else { return }
     isFreed = true
+    filters.free()
     rocksdb_writebatch_destroy(batch)
     key.free()
     value.free()
@@ -40,6 +42,7 @@ final class ApplyWriter {
   /// - Returns: the lowest mark, after the batch has been written.
   func commit(upTo: Position) -> Position? {
     for family in StoreFamily.allCases { marks[family] = max(marks[family], upTo) }
+    filters.commit()
     return marks.lowest
   }
 
@@ -54,6 +57,7 @@ final class ApplyWriter {
     putContexts(records, database.handle(.contexts))
     putAgents(records, database.handle(.agents))
     putKeys(records, database.handle(.idempotency))
+    putFilters(records, database.handle(.filters))
     for family in StoreFamily.allCases {
       // During replay a family may be ahead of the batch: its mark never goes back.
       let mark = max(marks[family], upTo).rawValue.littleEndian
@@ -161,6 +165,21 @@ final class ApplyWriter {
         key.setContextKey(parsed[index], part: StoreKey.contextRecord)
         let record = records[index].bytes
         engram_batch_put(batch, family, key.base, key.count, record.baseAddress, record.count)
+      }
+    }
+  }
+
+  private func putFilters(_ records: [EventView], _ family: OpaquePointer) {
+    let mark = marks[.filters]
+    filters.begin()
+    groups.forEachGrouped { index in
+      let event = parsed[index]
+      guard event.position > mark, let unit = event.unit else { return }
+      filters.post(event, unit, records[index]) { tag, value, sequence, reach in
+        key.setFilterKey(event, tag: tag, value: value, sequence: sequence)
+        withUnsafeBytes(of: reach) { reach in
+          engram_batch_put(batch, family, key.base, key.count, reach.baseAddress, reach.count)
+        }
       }
     }
   }

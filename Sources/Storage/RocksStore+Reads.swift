@@ -89,7 +89,7 @@ extension RocksStore {
     }
   }
 
-  public func contexts(after: [UInt8]?, prefix: [UInt8], limit: Int, _ body: (EventView) -> Bool)
+  public func contexts(after: [UInt8]?, prefix: [UInt8], limit: Int, _ body: (EventView, Sequence) -> Bool)
     throws(StoreError) -> ScanEnd
   {
     try checkOpen("list contexts")
@@ -100,25 +100,37 @@ extension RocksStore {
     // A context's last key is its record's.
     cursor.seek(after.map { StoreKey.context($0, part: StoreKey.contextRecord) + [0] } ?? lower)
     var count = 0
+    var last = Sequence.zero
     while cursor.isValid {
+      // A context's head, if it has one, stands just before its record.
       if cursor.key.last == StoreKey.contextRecord {
         count += 1
-        if !body(try RocksStore.view(cursor.value, "list contexts")) || count >= limit { return .stopped }
+        let record = try RocksStore.view(cursor.value, "list contexts")
+        if !body(record, last) || count >= limit { return .stopped }
+        last = .zero
+      } else {
+        guard let head = StoredContext.Head(cursor.value) else {
+          throw .damaged("list contexts", "a context's head has only \(cursor.value.count) bytes")
+        }
+        last = head.lastSequence
       }
       cursor.next()
     }
     return try cursor.end()
   }
 
-  public func contexts(of agent: [UInt8], after: [UInt8]?, limit: Int) throws(StoreError) -> [[UInt8]] {
+  public func contexts(
+    of agent: [UInt8], prefix: [UInt8], after: [UInt8]?, limit: Int
+  ) throws(StoreError) -> [[UInt8]] {
     try checkOpen("list an agent's contexts")
-    let lower = StoreKey.agent(agent)
+    let own = StoreKey.agent(agent)
+    let lower = StoreKey.agent(agent, context: prefix)
     let cursor = RocksCursor(
       database, .agents, from: lower, to: StoreKey.end(of: lower), .disk, for: "list an agent's contexts")
     cursor.seek(after.map { StoreKey.agent(agent, context: $0) + [0] } ?? lower)
     var contexts: [[UInt8]] = []
     while contexts.count < limit, cursor.isValid {
-      contexts.append(Array(cursor.key.dropFirst(lower.count)))
+      contexts.append(Array(cursor.key.dropFirst(own.count)))
       cursor.next()
     }
     if !cursor.isValid { _ = try cursor.end() }

@@ -17,6 +17,8 @@ public enum StoreFamily: Int, CaseIterable, Hashable, Sendable {
   case agents
   /// Agent, idempotency key → the events of the request that came with it.
   case idempotency
+  /// Context, type or agent or pair of metadata, sequence → a unit that has it.
+  case filters
 
   public var name: String {
     switch self {
@@ -27,6 +29,7 @@ public enum StoreFamily: Int, CaseIterable, Hashable, Sendable {
     case .contexts: "contexts"
     case .agents: "agents"
     case .idempotency: "idempotency"
+    case .filters: "filters"
     }
   }
 }

@@ -24,7 +24,8 @@ sys.dont_write_bytecode = True
 import harness
 
 SUITES = [
-    "test_program", "test_units", "test_batches", "test_idempotency", "test_json", "test_http", "test_stream", "test_visibility",
+    "test_program", "test_units", "test_batches", "test_idempotency", "test_lists", "test_contexts", "test_json",
+    "test_http", "test_stream", "test_visibility",
     "test_connections", "test_crash", "test_readme"]
 
 

@@ -26,4 +26,21 @@ import Testing
   func refusesWhatIsNoneOfOurs(_ text: String) {
     #expect(read(bytes(text), 0xFEDC_BA98_7654_3210) == .failure(.malformed))
   }
+
+  @Test func namesComeBackForTheirQueryOnly() throws {
+    for name in [[1], Array("a context".utf8), [UInt8](repeating: 0xC3, count: 256)] as [[UInt8]] {
+      let text = NameCursor(queryHash: 7, name: name).text()
+      #expect(text.count <= NameCursor.textBytesMax)
+      #expect(try NameCursor(text, of: 7) == NameCursor(queryHash: 7, name: name))
+      #expect(throws: PageCursor.Fault.otherQuery) { try NameCursor(text, of: 8) }
+    }
+    // Without a name, of the other kind, too long, and nothing at all.
+    let others = [
+      NameCursor(queryHash: 7, name: []).text(), PageCursor(queryHash: 7, sequence: Sequence(1)).text(),
+      NameCursor(queryHash: 7, name: [UInt8](repeating: 1, count: 300)).text(), [], bytes("!!"),
+    ]
+    for text in others {
+      #expect(throws: PageCursor.Fault.malformed) { try NameCursor(text, of: 7) }
+    }
+  }
 }

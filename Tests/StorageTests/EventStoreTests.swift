@@ -135,13 +135,13 @@ import Testing
         #expect(stored.record == own[0])
       }
       var listed: [[UInt8]] = []
-      let end = try store.contexts(after: nil, prefix: [], limit: .max) { record in
+      let end = try store.contexts(after: nil, prefix: [], limit: .max) { record, _ in
         listed.append(record.contextID.map { Array($0) } ?? [])
         return true
       }
       #expect(end == .exhausted)
       #expect(listed == Self.awkwardContexts.sorted { $0.lexicographicallyPrecedes($1) })
-      #expect(try store.contexts(of: bytes("agent"), after: nil, limit: .max) == listed)
+      #expect(try store.contexts(of: bytes("agent"), prefix: [], after: nil, limit: .max) == listed)
     }
   }
 
@@ -184,7 +184,7 @@ import Testing
     try store.apply(history.records)
     func page(_ after: String?, _ prefix: String, _ limit: Int) throws -> [String] {
       var ids: [String] = []
-      _ = try store.contexts(after: after.map { bytes($0) }, prefix: bytes(prefix), limit: limit) { record in
+      _ = try store.contexts(after: after.map { bytes($0) }, prefix: bytes(prefix), limit: limit) { record, _ in
         ids.append(String(decoding: record.contextID.map { Array($0) } ?? [], as: UTF8.self))
         return true
       }
@@ -195,12 +195,12 @@ import Testing
     #expect(try page(nil, "team/", 2) == ["team/a", "team/b"])
     #expect(try page("team/b", "team/", 2) == ["team/c"])
     #expect(try page("team/c", "team/", 2) == [])
-    #expect(try store.contexts(of: bytes("eve"), after: nil, limit: 5) == [bytes("solo")])
+    #expect(try store.contexts(of: bytes("eve"), prefix: [], after: nil, limit: 5) == [bytes("solo")])
     #expect(
-      try store.contexts(of: bytes("bob"), after: bytes("tea"), limit: 2) == [
+      try store.contexts(of: bytes("bob"), prefix: [], after: bytes("tea"), limit: 2) == [
         bytes("team/a"), bytes("team/b"),
       ])
-    #expect(try store.contexts(of: bytes("bo"), after: nil, limit: 5) == [])
+    #expect(try store.contexts(of: bytes("bo"), prefix: [], after: nil, limit: 5) == [])
   }
 
   @Test(arguments: StoreKind.allCases)

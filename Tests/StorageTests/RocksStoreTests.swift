@@ -69,16 +69,17 @@ import Testing
     }
   }
 
-  @Test func anotherFormatIsRefused() throws {
+  @Test(arguments: [1, 3] as [UInt8])
+  func anotherFormatIsRefused(_ version: UInt8) throws {
     let directory = try TestDirectory()
     do {
       let store = try openRocks(directory.path)
       defer { store.close() }
-      try put(store, .meta, StoreKey.format, [3, 0, 0, 0])
+      try put(store, .meta, StoreKey.format, [version, 0, 0, 0])
     }
     let error = #expect(throws: StoreError.self) { try openRocks(directory.path) }
     #expect(error?.severity == .integrity)
-    #expect(error?.message.contains("format version 3") == true)
+    #expect(error?.message.contains("format version \(version)") == true)
   }
 
   @Test func dataWithoutIdentityIsRefused() throws {

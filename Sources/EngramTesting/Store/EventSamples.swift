@@ -19,6 +19,46 @@ public enum EventSamples {
     }
   }
 
+  /// A unit's record as a filter sees it: with a type, an agent, and a body that holds metadata (ASCII, without quotes).
+  public static func unit(
+    position: UInt64, context: [UInt8], sequence: UInt64, type: UInt8, agent: [UInt8],
+    metadata: [(key: String, value: String)], logTime: UInt64, bodyBytes: Int = 40
+  ) -> [UInt8] {
+    let pairs = metadata.map { "\"\($0.key)\":\"\($0.value)\"" }.joined(separator: ",")
+    let head = "{\"id\":\"\(position)\",\"metadata\":{\(pairs)},\"payload\":"
+    let text = head + "\"" + String(repeating: "x", count: bodyBytes) + "\"}"
+    let unit = UnitHead(
+      id: UnitID(high: position << 16, low: position &* 0x9e37_79b9), sequence: Sequence(sequence),
+      hash: ContentHash(high: position &* 31, low: position &* 17), type: type, encoding: 0,
+      payloadOffset: UInt32(head.utf8.count), payloadLength: UInt32(bodyBytes + 2))
+    return record(.unit, position, logTime, body: Array(text.utf8)) { writer in
+      writer.unitHead(unit)
+      context.withUnsafeBytes { writer.field(.contextID, $0) }
+      agent.withUnsafeBytes { writer.field(.agentID, $0) }
+    }
+  }
+
+  /// A context event's record, whose body is a Context that lists `agents`.
+  public static func context(
+    position: UInt64, context: [UInt8], agents: [[UInt8]], revision: UInt64, lastSequence: UInt64
+  ) -> [UInt8] {
+    context.withUnsafeBytes { id in
+      var state = ContextState(id: id, createdAt: LogTime(microseconds: 1))
+      for agent in agents { _ = agent.withUnsafeBytes { state.addAgent($0) } }
+      state.revision = revision
+      state.lastSequence = Sequence(lastSequence)
+      return (agents.last ?? []).withUnsafeBytes { agent in
+        let room = ContextEncoder.bytesMax(state, agent: agent)
+        return [UInt8](unsafeUninitializedCapacity: room) { buffer, count in
+          guard let base = buffer.baseAddress else { return }
+          count = ContextEncoder.encode(
+            state, agent: agent, position: Position(position), logTime: LogTime(microseconds: position),
+            into: base, capacity: room)
+        }
+      }
+    }
+  }
+
   /// A context event's record.
   public static func context(
     position: UInt64, context: [UInt8], agent: [UInt8] = Array("agent".utf8), revision: UInt64 = 1,
@@ -37,7 +77,15 @@ public enum EventSamples {
     _ kind: EventKind, _ position: UInt64, _ logTime: UInt64, bodyBytes: Int,
     _ fields: (inout EventRecordWriter) -> Void
   ) -> [UInt8] {
-    let capacity = 2048 + bodyBytes
+    let body = (0..<bodyBytes).map { UInt8(97 + (UInt64($0) &* 7 &+ position) % 26) }
+    return record(kind, position, logTime, body: body, fields)
+  }
+
+  private static func record(
+    _ kind: EventKind, _ position: UInt64, _ logTime: UInt64, body: [UInt8],
+    _ fields: (inout EventRecordWriter) -> Void
+  ) -> [UInt8] {
+    let capacity = 2048 + body.count
     return [UInt8](unsafeUninitializedCapacity: capacity) { buffer, count in
       guard let base = buffer.baseAddress else { return }
       var writer = EventRecordWriter(
@@ -45,7 +93,7 @@ public enum EventSamples {
         logTime: LogTime(microseconds: logTime))
       fields(&writer)
       writer.beginBody()
-      for index in 0..<bodyBytes { writer.out.byte(UInt8(97 + (UInt64(index) &* 7 &+ position) % 26)) }
+      body.withUnsafeBytes { writer.out.run($0) }
       count = writer.finish()
     }
   }

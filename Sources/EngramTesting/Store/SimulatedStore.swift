@@ -177,6 +177,27 @@ public final class SimulatedStore: EventStore, Sendable {
     return scan(reverse ? records.reversed() : records, limit: limit, bytesMax: bytesMax, body).end
   }
 
+  public func units(
+    _ query: UnitQuery, tier: ReadTier, _ body: (EventView) -> Bool
+  ) throws(StoreError) -> UnitScan {
+    let found: Lookup<[[UInt8]]> = try read("list units", tier) { state in
+      (state.units[query.context] ?? []).filter { index in
+        let sequence = state.sequence(index)
+        return state.holds(.units, index) && sequence >= query.from && sequence <= query.through
+      }.map { state.records[$0] }
+    }
+    guard case .found(let records) = found else { return UnitScan(.incomplete) }
+    var sink = UnitSink(query)
+    for record in query.reverse ? records.reversed() : records {
+      let goesOn = record.withUnsafeBytes { memory in
+        guard let view = EventView(memory), let unit = view.unit else { return false }
+        return sink.offer(view, unit.sequence.rawValue, body)
+      }
+      if !goesOn { break }
+    }
+    return sink.stop ?? UnitScan(.exhausted)
+  }
+
   public func contextHead(_ context: [UInt8], tier: ReadTier) throws(StoreError) -> Lookup<StoredContext> {
     try read("look up a context", tier) { state in
       let unit = state.units[context]?.last { state.holds(.contexts, $0) }
@@ -192,20 +213,32 @@ public final class SimulatedStore: EventStore, Sendable {
     }
   }
 
-  public func contexts(after: [UInt8]?, prefix: [UInt8], limit: Int, _ body: (EventView) -> Bool)
-    throws(StoreError) -> ScanEnd
-  {
-    let records = try call("list contexts") { state in
-      state.others.keys.filter { id in
+  public func contexts(
+    after: [UInt8]?, prefix: [UInt8], limit: Int, _ body: (EventView, Sequence) -> Bool
+  ) throws(StoreError) -> ScanEnd {
+    let (records, lasts) = try call("list contexts") { state -> ([[UInt8]], [Sequence]) in
+      let ids = state.others.keys.filter { id in
         id.starts(with: prefix) && (after.map { $0.lexicographicallyPrecedes(id) } ?? true)
+          && state.lastContextEvent(id) != nil
       }.sorted { $0.lexicographicallyPrecedes($1) }
-        .compactMap { id in state.lastContextEvent(id).map { state.records[$0] } }
+      return (
+        ids.compactMap { id in state.lastContextEvent(id).map { state.records[$0] } },
+        ids.map { id in
+          state.units[id]?.last { state.holds(.contexts, $0) }.map { state.sequence($0) } ?? .zero
+        }
+      )
     }
     if limit <= 0 { return .stopped }
-    return scan(records, limit: limit, bytesMax: .max, body).end
+    var place = 0
+    return scan(records, limit: limit, bytesMax: .max) { view in
+      place += 1
+      return body(view, lasts[place - 1])
+    }.end
   }
 
-  public func contexts(of agent: [UInt8], after: [UInt8]?, limit: Int) throws(StoreError) -> [[UInt8]] {
+  public func contexts(
+    of agent: [UInt8], prefix: [UInt8], after: [UInt8]?, limit: Int
+  ) throws(StoreError) -> [[UInt8]] {
     try call("list an agent's contexts") { state in
       let member = state.others.filter { entry in
         entry.value.contains { index in
@@ -217,7 +250,9 @@ public final class SimulatedStore: EventStore, Sendable {
             }
         }
       }
-      let ids = member.keys.filter { id in after.map { $0.lexicographicallyPrecedes(id) } ?? true }
+      let ids = member.keys.filter { id in
+        id.starts(with: prefix) && (after.map { $0.lexicographicallyPrecedes(id) } ?? true)
+      }
       return Array(ids.sorted { $0.lexicographicallyPrecedes($1) }.prefix(max(limit, 0)))
     }
   }
