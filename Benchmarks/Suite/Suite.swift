@@ -1,0 +1,44 @@
+import Benchmark
+import CAllocations
+import Workloads
+
+extension BenchmarkMetric {
+  /// Allocations by the thread that runs the benchmark, counted by `CAllocations`.
+  static var allocations: BenchmarkMetric { .custom("allocations/op", useScalingFactor: true) }
+}
+
+/// Ends a benchmark that is done: its directory goes, and its memory.
+private final class Running {
+  var pass: (any Pass)?
+}
+
+private func register(_ workload: Workload) {
+  let running = Running()
+  let configuration = Benchmark.Configuration(
+    metrics: [.wallClock, .instructions, .allocations], warmupIterations: Workload.warmupPasses,
+    scalingFactor: workload.operations == .one ? .one : .kilo, maxDuration: .milliseconds(500),
+    maxIterations: 2000)
+  Benchmark(
+    workload.name, configuration: configuration,
+    closure: { benchmark in
+      guard let pass = running.pass else { return benchmark.error("\(workload.name) was not set up") }
+      do {
+        let count = workload.operations.rawValue
+        try pass.prepare(count)
+        benchmark.startMeasurement()
+        let before = testing_allocations()
+        try pass.run(count)
+        let allocations = testing_allocations() - before
+        benchmark.stopMeasurement()
+        benchmark.measurement(.allocations, Int(allocations))
+      } catch {
+        benchmark.error("\(workload.name): \(error)")
+      }
+    },
+    setup: { running.pass = try workload.make() },
+    teardown: { running.pass = nil })
+}
+
+let benchmarks: @Sendable () -> Void = {
+  for workload in Workload.all { register(workload) }
+}
