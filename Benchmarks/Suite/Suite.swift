@@ -4,10 +4,14 @@ import Workloads
 
 extension BenchmarkMetric {
   /// Allocations by the thread that runs the benchmark, counted by `CAllocations`.
-  static var allocations: BenchmarkMetric { .custom("allocations/op", useScalingFactor: true) }
+  static var allocations: BenchmarkMetric { .custom("allocations") }
+  /// Of a pass: `run.py` divides by it.
+  static var operations: BenchmarkMetric {
+    .custom("operations", polarity: .prefersLarger, useScalingFactor: false)
+  }
 }
 
-/// Ends a benchmark that is done: its directory goes, and its memory.
+/// What a benchmark works on: it goes when that is done, with its memory and its directory.
 private final class Running {
   var pass: (any Pass)?
 }
@@ -15,7 +19,8 @@ private final class Running {
 private func register(_ workload: Workload) {
   let running = Running()
   let configuration = Benchmark.Configuration(
-    metrics: [.wallClock, .instructions, .allocations], warmupIterations: Workload.warmupPasses,
+    metrics: [.throughput, .wallClock, .instructions, .allocations, .operations],
+    warmupIterations: Workload.warmupPasses,
     scalingFactor: workload.operations == .one ? .one : .kilo, maxDuration: .milliseconds(500),
     maxIterations: 2000)
   Benchmark(
@@ -31,6 +36,7 @@ private func register(_ workload: Workload) {
         let allocations = testing_allocations() - before
         benchmark.stopMeasurement()
         benchmark.measurement(.allocations, Int(allocations))
+        benchmark.measurement(.operations, count)
       } catch {
         benchmark.error("\(workload.name): \(error)")
       }
