@@ -11,8 +11,8 @@ import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-TIME, INSTRUCTIONS, ALLOCATIONS, OPERATIONS = (
-    "Time (wall clock)", "Instructions", "allocations", "operations")
+TIME, THREAD_TIME, INSTRUCTIONS, ALLOCATIONS, OPERATIONS = (
+    "Time (wall clock)", "thread time", "Instructions", "allocations", "operations")
 
 
 def measure(pattern):
@@ -48,15 +48,14 @@ def figure(value, digits=0):
 def row(element):
     metrics = element["secondaryMetrics"]
     operations = metrics[OPERATIONS]["scorePercentiles"]["50.0"]
-    time, instructions = metrics[TIME], metrics.get(INSTRUCTIONS)
-    # JMH's times are microseconds.
-    median = per_operation(time, "50.0", operations, 1000)
+    # JMH's times are microseconds; the thread's are as they were measured.
+    wall = [per_operation(metrics[TIME], percentile, operations, 1000) for percentile in ("50.0", "99.0")]
+    thread = [per_operation(metrics[THREAD_TIME], percentile, operations) for percentile in ("0.0", "50.0")]
+    digits = 0 if thread[0] >= 100 else 1
     return [
         element["benchmark"].split(".", 3)[3].replace("_", " "),
-        figure(per_operation(time, "0.0", operations, 1000), 0 if median >= 100 else 1),
-        figure(median, 0 if median >= 100 else 1),
-        figure(per_operation(time, "99.0", operations, 1000), 0 if median >= 100 else 1),
-        figure(per_operation(instructions, "50.0", operations)),
+        *(figure(value, digits) for value in thread + wall),
+        figure(per_operation(metrics.get(INSTRUCTIONS), "50.0", operations)),
         figure(per_operation(metrics[ALLOCATIONS], "100.0", operations), 3),
         str(element["measurementIterations"]),
     ]
@@ -73,7 +72,8 @@ def machine():
 
 def main():
     rows = sorted(row(element) for element in measure(sys.argv[1] if len(sys.argv) > 1 else ""))
-    head = ["benchmark", "least ns/op", "ns/op", "p99", "instructions", "allocations/op", "passes"]
+    head = [
+        "benchmark", "least ns/op", "ns/op", "wall ns/op", "wall p99", "instructions", "allocations/op", "passes"]
     widths = [max(len(line[column]) for line in [head] + rows) for column in range(len(head))]
     print(machine())
     for line in [head, ["-" * width for width in widths]] + rows:

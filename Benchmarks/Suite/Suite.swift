@@ -1,10 +1,13 @@
 import Benchmark
 import CAllocations
+import Glibc
 import Workloads
 
 extension BenchmarkMetric {
   /// Allocations by the thread that runs the benchmark, counted by `CAllocations`.
   static var allocations: BenchmarkMetric { .custom("allocations") }
+  /// Nanoseconds that the thread was running: other programs don't show in it, as they do in the wall clock.
+  static var threadTime: BenchmarkMetric { .custom("thread time") }
   /// Of a pass: `run.py` divides by it.
   static var operations: BenchmarkMetric {
     .custom("operations", polarity: .prefersLarger, useScalingFactor: false)
@@ -16,10 +19,16 @@ private final class Running {
   var pass: (any Pass)?
 }
 
+private func threadTime() -> Int {
+  var time = timespec()
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+  return time.tv_sec * 1_000_000_000 + time.tv_nsec
+}
+
 private func register(_ workload: Workload) {
   let running = Running()
   let configuration = Benchmark.Configuration(
-    metrics: [.throughput, .wallClock, .instructions, .allocations, .operations],
+    metrics: [.throughput, .wallClock, .instructions, .threadTime, .allocations, .operations],
     warmupIterations: Workload.warmupPasses,
     scalingFactor: workload.operations == .one ? .one : .kilo, maxDuration: .milliseconds(500),
     maxIterations: 2000)
@@ -31,10 +40,13 @@ private func register(_ workload: Workload) {
         let count = workload.operations.rawValue
         try pass.prepare(count)
         benchmark.startMeasurement()
+        let started = threadTime()
         let before = testing_allocations()
         try pass.run(count)
         let allocations = testing_allocations() - before
+        let ended = threadTime()
         benchmark.stopMeasurement()
+        benchmark.measurement(.threadTime, ended - started)
         benchmark.measurement(.allocations, Int(allocations))
         benchmark.measurement(.operations, count)
       } catch {
