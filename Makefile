@@ -2,14 +2,16 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps peers swift build run test perf crash simulate format lint clean
+.PHONY: help deps peers swift build run test bench perf crash simulate format lint clean
 
 PYTHON ?= python3
 LISTEN ?= 127.0.0.1:8080
 DATA   ?= ./data
 KILLS  ?= 100
+FILTER ?=
 SEEDS  ?= 100000
 BINARY := .build/release/engram
+LAID_OUT := Package.swift Sources Tests Benchmarks/Package.swift $(addprefix Benchmarks/,Smoke Suite Workloads)
 
 LIBRARIES := liburing-dev librocksdb-dev libsqlite3-dev libssl-dev curl python3
 PEERS     := nginx redis-server wrk fio
@@ -35,6 +37,9 @@ run: deps build ## start a server on $(LISTEN), data in $(DATA)
 test: deps peers swift ## everything that must hold: unit, architecture, end to end, smoke of the benchmarks
 	@$(PYTHON) .ci/test.py
 
+bench: deps swift ## time and allocations of what is hot, one by one; FILTER=json for some
+	@$(PYTHON) Benchmarks/run.py '$(FILTER)'
+
 perf: deps peers build ## the budgets, measured: about twenty minutes
 	$(PYTHON) Perf/run.py
 
@@ -44,11 +49,11 @@ crash: deps build ## kill -9 under load, KILLS times
 simulate: deps swift ## SEEDS seeded runs of the engine over simulated disk, clock and network
 	ENGRAM_SEEDS=$(SEEDS) swift test -c release --scratch-path .build/simulate --filter SimulationTests
 
-format: swift ## lay out Sources and Tests
-	swift format --in-place --parallel --recursive Package.swift Sources Tests
+format: swift ## lay out Sources, Tests and Benchmarks
+	swift format --in-place --parallel --recursive $(LAID_OUT)
 
 lint: swift ## the layout, checked
-	swift format lint --strict --parallel --recursive Package.swift Sources Tests
+	swift format lint --strict --parallel --recursive $(LAID_OUT)
 
 clean: ## remove what was built (not the data)
-	rm -rf .build .build-* Perf/results
+	rm -rf .build .build-* Benchmarks/.build Perf/results

@@ -32,7 +32,11 @@ let documents: [String: [String]] = [
 
 let package = Package(
   name: "engram",
-  products: [.executable(name: "engram", targets: ["engram"])],
+  products: [
+    .executable(name: "engram", targets: ["engram"]),
+    // For the package in `Benchmarks`.
+    .library(name: "Workloads", targets: ["Workloads", "CAllocations"]),
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
@@ -83,7 +87,9 @@ let package = Package(
     suite("Model", ["Model", "Bytes"]),
     suite("Telemetry", ["Telemetry"]),
     suite("EventLoop", ["EventLoop", "Bytes", "CIOUring", "CEventLoopTesting"]),
-    .target(name: "CEventLoopTesting", path: "Tests/CEventLoopTesting"),
+    .target(name: "CAllocations", path: "Tests/CAllocations"),
+    .target(
+      name: "CEventLoopTesting", dependencies: ["CAllocations"], path: "Tests/CEventLoopTesting"),
     suite("HTTP", ["HTTP", "Bytes"]),
     suite("Router", ["Router", "Bytes", "EngramTesting"]),
     suite(
@@ -102,5 +108,12 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ]),
     suite("Architecture", []),
+    // What the benchmarks measure, and a run of each that is short: built here, where the rooms are built already.
+    .target(
+      name: "Workloads", dependencies: ["Bytes", "Model", "HTTP", "WAL", "Storage", "Engine"],
+      path: "Benchmarks/Workloads", swiftSettings: settings),
+    .executableTarget(
+      name: "workload-smoke", dependencies: ["Workloads", "CAllocations"], path: "Benchmarks/Smoke",
+      swiftSettings: settings),
   ]
 )

@@ -73,7 +73,9 @@ def main():
     results = []
     build("debug build", ["swift", "build", "--build-tests"])
     suite("swift tests", ["swift", "test", "--skip-build"], swift_counts)
-    build("release build", ["swift", "build", "-c", "release", "--static-swift-stdlib", "--product", "engram"])
+    for product in "engram", "workload-smoke":
+        build("release build", ["swift", "build", "-c", "release", "--static-swift-stdlib", "--product", product])
+    suite("workload smoke", [".build/release/workload-smoke"], own_counts)
     suite("end to end", [sys.executable, "Tests/EndToEnd/run.py", "--fast"], own_counts)
     suite("benchmark smoke", [sys.executable, "Perf/run.py", "--smoke"], own_counts)
     print("\n" + "\n".join(results))

@@ -1,11 +1,8 @@
 #pragma once
 #include <stdint.h>
 
-/// Allocations that the calling thread has made so far (malloc, calloc, realloc and the aligned ones).
-/// 0 for ever under AddressSanitizer, which has an allocator of its own.
-uint64_t testing_allocations(void);
-/// 1 where `testing_allocations` counts.
-int testing_counts_allocations(void);
+// Allocations are counted by a target of its own, which the benchmarks share.
+#include <CAllocations.h>
 
 /// Bytes that the allocation at `memory` takes.
 uint64_t testing_allocated_bytes(const void *memory);

@@ -1,0 +1,4 @@
+import Glibc
+import Workloads
+
+exit(Smoke.run(Workload.all))
