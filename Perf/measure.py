@@ -121,13 +121,18 @@ class Load:
             for share, value, unit in re.findall(r"^\s+(\d+)%\s+([\d.]+)(us|ms|s|m|h)\s*$", text, re.M)}
 
 
-def wrk(url, seconds, connections, threads=1, body=None, processors=None):
-    """Runs wrk for whole seconds; with `body` (a file) it posts that. Every answer must be a success."""
+def wrk(url, seconds, connections, threads=1, body=None, processors=None, script=None, settings=None):
+    """Runs wrk for whole seconds; with `body` (a file) it posts that. Every answer must be a success.
+
+    `script` is a file of Perf/ that says what is sent instead of one GET at a time; `settings` are environment for it.
+    """
     command = [program("wrk"), f"-t{threads}", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency"]
-    environment = dict(os.environ)
+    environment = os.environ | (settings or {})
     if body:
-        command += ["-s", str(ROOT / "Perf" / "post.lua")]
+        script = script or "post.lua"
         environment["ENGRAM_BODY"] = str(body)
+    if script:
+        command += ["-s", str(ROOT / "Perf" / script)]
     done = subprocess.run(
         command + [url], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, timeout=seconds + 60,

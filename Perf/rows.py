@@ -14,7 +14,7 @@ import time
 
 import harness
 from measure import Failed, median, pin, wrk, wrk_until_killed
-from servers import PAYLOAD_BYTES, Disk, Engram, Nginx, Redis, unit_file
+from servers import PAYLOAD_BYTES, Disk, Engram, Nginx, Redis, batch_file, unit_file
 
 CONNECTIONS = 64
 MEBIBYTE = 1 << 20
@@ -78,8 +78,8 @@ def alternate(rounds, first, second):
 # -- GET -------------------------------------------------------------------------------------------------------
 
 
-def get(size):
-    """Keep-alive GET, one loop against one worker: requests per processor second of the server.
+def _get(size, script):
+    """Engram and nginx alternately: (requests per processor second of either, what was measured).
 
     With two processors or more the server is tied to one and wrk to the other, for both peers.
     """
@@ -89,9 +89,9 @@ def get(size):
     def measured(server):
         if ours:
             pin(server.pid, ours)
-        wrk(server.url("/healthz"), size.warm_seconds, CONNECTIONS, processors=theirs)
+        wrk(server.url("/healthz"), size.warm_seconds, CONNECTIONS, processors=theirs, script=script)
         before = server.processor()
-        load = wrk(server.url("/healthz"), size.seconds, CONNECTIONS, processors=theirs)
+        load = wrk(server.url("/healthz"), size.seconds, CONNECTIONS, processors=theirs, script=script)
         seconds, threads = server.processor().since(before)
         if seconds <= 0:
             raise Failed("the server used no processor time")
@@ -103,10 +103,23 @@ def get(size):
         ours_measured, theirs_measured = alternate(
             size.rounds, lambda: measured(engram), lambda: measured(nginx))
     one, two = (median([item["per_server_second"] for item in results]) for results in (ours_measured, theirs_measured))
+    return one, two, {"engram": ours_measured, "nginx": theirs_measured, "pinned": bool(ours)}
+
+
+def get(size):
+    """Keep-alive GET, one loop against one worker: requests per processor second of the server."""
+    one, two, raw = _get(size, None)
     return [Row(
         "get", "GET /healthz, 64 connections, one loop, per server CPU-second",
-        thousands(one) + " req", f"nginx {thousands(two)} req", one / two, "≥", 1.25,
-        {"engram": ours_measured, "nginx": theirs_measured, "pinned": bool(ours)})]
+        thousands(one) + " req", f"nginx {thousands(two)} req", one / two, "≥", 1.25, raw)]
+
+
+def pipelined(size):
+    """The same with 16 requests in one write."""
+    one, two, raw = _get(size, "pipelined.lua")
+    return [Row(
+        "pipelined", "GET /healthz × 16 in one write, 64 connections, one loop, per server CPU-second",
+        thousands(one) + " req", f"nginx {thousands(two)} req", one / two, "≥", 5, raw)]
 
 
 # -- POST ------------------------------------------------------------------------------------------------------
@@ -183,6 +196,73 @@ def single(size):
             micro(ours), f"disk {micro(disk_alone)} + GET {micro(get_alone)}", ours / floor, "≤", budget,
             {"rounds": rounds, "disk": f"{Disk.DESCRIPTION}, ioengine={engine}"}))
     return rows
+
+
+# -- POST, several units or safely tried again --------------------------------------------------------------------
+
+
+def _units_per_second(server, size, path, units, **options):
+    """Units per processor second of the home loop's thread and of the whole process, work left for later included."""
+    wrk(server.url(path), size.warm_seconds, CONNECTIONS, **options)
+    if size.rounds > 1:
+        settle(server)
+    before = server.processor()
+    load = wrk(server.url(path), size.seconds, CONNECTIONS, **options)
+    if size.rounds > 1:
+        settle(server)
+    used, threads = server.processor().since(before)
+    loop = threads.get("engram-loop-0", 0)
+    if used <= 0 or loop <= 0:
+        raise Failed("the server used no processor time")
+    total = load.requests * units
+    return {
+        "units_per_second": load.rate * units, "server_seconds": used, "per_loop_second": total / loop,
+        "per_server_second": total / used, "p50": load.percentiles.get(50), "p99": load.percentiles.get(99),
+        "threads": threads}
+
+
+def _ratio_rows(name, work, budgets, peer, ones, twos):
+    """One row for each kind of processor second."""
+    rows = []
+    for kind, budget in budgets.items():
+        one, two = (median([item[f"per_{kind}_second"] for item in results]) for results in (ones, twos))
+        rows.append(Row(
+            f"{name}-{kind}", f"{work}, per CPU-second of the {'home loop' if kind == 'loop' else 'server'}",
+            thousands(one) + " units", f"{peer} {thousands(two)} units", one / two, "≥", budget,
+            {"ours": ones, "peer": twos}))
+    return rows
+
+
+def batch(size):
+    """Batches of 100 against single posts of the same units, with whole and with minimal answers."""
+    units, rows = 100, []
+    one, many = unit_file("bench"), batch_file("bench", units)
+    for name, settings in (("batch", {}), ("batch-minimal", {"ENGRAM_PREFER": "return=minimal"})):
+        with Engram(loops=1) as server:
+            batches, singles = alternate(
+                size.rounds,
+                lambda: _units_per_second(server, size, "/workunits", units, body=many, settings=settings),
+                lambda: _units_per_second(server, size, "/workunit", 1, body=one, settings=settings))
+        answer = ", return=minimal" if settings else ""
+        rows += _ratio_rows(
+            name, f"POST /workunits of {units} × {PAYLOAD_BYTES} bytes{answer}", {"loop": 8, "server": 2}, "single",
+            batches, singles)
+    return rows
+
+
+def idempotent(size):
+    """Posts with an Idempotency-Key of their own each against posts without."""
+    body = unit_file("bench")
+
+    def posts(keyed):
+        return _units_per_second(
+            server, size, "/workunit", 1, body=body, script="keyed.lua", settings={"ENGRAM_KEYED": "1" if keyed else "0"})
+
+    with Engram(loops=1) as server:
+        keyed, plain = alternate(size.rounds, lambda: posts(True), lambda: posts(False))
+    return _ratio_rows(
+        "idempotent", f"POST /workunit with Idempotency-Key, {PAYLOAD_BYTES} bytes", {"loop": 0.75, "server": 0.75},
+        "without", keyed, plain)
 
 
 # -- reading while others write --------------------------------------------------------------------------------
@@ -311,4 +391,6 @@ def restart(size):
         worst["ready_seconds"] / allowed, "≤", 1.0, {"rounds": found})]
 
 
-ROWS = {"get": get, "post": post, "post-long": post_long, "single": single, "newest": newest, "restart": restart}
+ROWS = {
+    "get": get, "pipelined": pipelined, "post": post, "post-long": post_long, "single": single, "batch": batch,
+    "idempotent": idempotent, "newest": newest, "restart": restart}

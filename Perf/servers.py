@@ -27,12 +27,21 @@ def scratch(name):
     return tempfile.mkdtemp(prefix=name + "-", dir=SCRATCH)
 
 
+def _body_file(name, value):
+    SCRATCH.mkdir(parents=True, exist_ok=True)
+    path = SCRATCH / f"{name}.json"
+    path.write_text(json.dumps(value, separators=(",", ":")))
+    return path
+
+
 def unit_file(context):
     """A file with the body of `POST /workunit`: a payload of 1 KB, and what must be around it."""
-    SCRATCH.mkdir(parents=True, exist_ok=True)
-    path = SCRATCH / f"unit-{context}.json"
-    path.write_text(json.dumps(harness.unit(context, PAYLOAD, agent="bench"), separators=(",", ":")))
-    return path
+    return _body_file(f"unit-{context}", harness.unit(context, PAYLOAD, agent="bench"))
+
+
+def batch_file(context, count):
+    """A file with the body of `POST /workunits`: `count` times the unit of `unit_file`."""
+    return _body_file(f"batch-{context}-{count}", [harness.unit(context, PAYLOAD, agent="bench")] * count)
 
 
 class Engram(harness.Server):
