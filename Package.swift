@@ -25,8 +25,10 @@ func suite(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 
 /// Pages that live beside the code they describe.
 let documents: [String: [String]] = [
+  "API": ["LIMITS.md"],
   "EventLoop": ["EVENTLOOP.md"],
   "Storage": ["STORE.md"],
+  "Telemetry": ["METRICS.md"],
   "WAL": ["WAL.md"],
 ]
 
