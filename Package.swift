@@ -99,7 +99,7 @@ let package = Package(
     suite(
       "Server",
       [
-        "Server", "API", "Engine", "Model", "Bytes", "EventLoop", "HTTP", "EngramTesting",
+        "Server", "API", "Engine", "Model", "Bytes", "EventLoop", "HTTP", "Telemetry", "EngramTesting",
         "CEventLoopTesting",
         .product(name: "Logging", package: "swift-log"),
       ]),

@@ -33,7 +33,8 @@ public final class APIMetrics: Sendable {
     }
     streams = registry.gauge("engram_streams", "Live streams that are open.")
     laggingStreams = registry.gauge(
-      "engram_streams_lagging", "Open streams that catch up with history instead of getting events as they come.")
+      "engram_streams_lagging",
+      "Open streams that catch up with history instead of getting events as they come.")
     delivered = registry.counter("engram_stream_events_total", "Events framed for live streams.")
     streamLags = registry.counter(
       "engram_stream_lags_total", "Times that a live stream's outbox was full, so that it fell behind.")

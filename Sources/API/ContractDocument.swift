@@ -51,15 +51,30 @@ struct ContractDocument: Sendable {
 
   /// Fields of answers: `components.headers`.
   static let fields: [(name: String, value: String)] = [
-    ("X-Request-ID", #"{"required":true,"schema":{"type":"string"},"description":"The request's name: the caller's or the server's."}"#),
-    ("ETag", #"{"required":true,"schema":{"type":"string"},"description":"The entity tag, for If-None-Match."}"#),
+    (
+      "X-Request-ID",
+      #"{"required":true,"schema":{"type":"string"},"description":"The request's name: the caller's or the server's."}"#
+    ),
+    (
+      "ETag",
+      #"{"required":true,"schema":{"type":"string"},"description":"The entity tag, for If-None-Match."}"#
+    ),
     ("Accept-Ranges", #"{"required":true,"schema":{"const":"bytes"}}"#),
-    ("Content-Range", #"{"required":true,"schema":{"type":"string","pattern":"^bytes ([0-9]+-[0-9]+|\\*)/[0-9]+$"}}"#),
+    (
+      "Content-Range",
+      #"{"required":true,"schema":{"type":"string","pattern":"^bytes ([0-9]+-[0-9]+|\\*)/[0-9]+$"}}"#
+    ),
     ("X-Content-Type-Options", #"{"required":true,"schema":{"const":"nosniff"}}"#),
     ("Cache-Control", #"{"required":true,"schema":{"const":"no-store"}}"#),
     ("X-Accel-Buffering", #"{"required":true,"schema":{"const":"no"}}"#),
-    ("Preference-Applied", #"{"required":false,"schema":{"const":"return=minimal"},"description":"With Prefer: return=minimal."}"#),
-    ("Retry-After", #"{"required":true,"schema":{"type":"integer","minimum":0},"description":"Seconds to wait."}"#),
+    (
+      "Preference-Applied",
+      #"{"required":false,"schema":{"const":"return=minimal"},"description":"With Prefer: return=minimal."}"#
+    ),
+    (
+      "Retry-After",
+      #"{"required":true,"schema":{"type":"integer","minimum":0},"description":"Seconds to wait."}"#
+    ),
   ]
 
   private static var paths: String {
@@ -72,7 +87,9 @@ struct ContractDocument: Sendable {
   }
 
   /// A path's parameters and methods.
-  private static func item(_ route: Route.Name, _ path: String, _ operation: Operation, _ id: String) -> String {
+  private static func item(_ route: Route.Name, _ path: String, _ operation: Operation, _ id: String)
+    -> String
+  {
     var parameters = [Parameter.requestID]
     for parameter in route.parameters {
       var named = parameter
@@ -121,7 +138,8 @@ struct ContractDocument: Sendable {
 
   private static func text(_ contents: [Operation.Content]) -> String {
     contents.map { content in
-      let examples = content.examples.map { "\(quoted($0.name)):{\"value\":\($0.value)}" }.joined(separator: ",")
+      let examples = content.examples.map { "\(quoted($0.name)):{\"value\":\($0.value)}" }.joined(
+        separator: ",")
       let shown = examples.isEmpty ? "" : #","examples":{\#(examples)}"#
       return #"\#(quoted(content.media)):{"schema":\#(content.schema)\#(shown)}"#
     }.joined(separator: ",")

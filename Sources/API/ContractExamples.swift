@@ -30,7 +30,8 @@ enum Examples {
   ]
 
   private static func unit(
-    _ id: String, _ agent: String, _ type: String, _ payload: String, encoding: String = "utf8", metadata: String,
+    _ id: String, _ agent: String, _ type: String, _ payload: String, encoding: String = "utf8",
+    metadata: String,
     relationships: String = "", sequence: Int, position: Int, context: String = "demo"
   ) -> String {
     #"""
@@ -45,7 +46,8 @@ enum Examples {
 
   private static let second = unit(
     "019b7c9e-2c5e-7a41-9f00-3b6d1c2e4f50", "bob", "REASONING", "and hello back", metadata: "",
-    relationships: #"{"target_id": "\#(unitID)", "type": "RESPONDS_TO", "metadata": {}}"#, sequence: 2, position: 4)
+    relationships: #"{"target_id": "\#(unitID)", "type": "RESPONDS_TO", "metadata": {}}"#, sequence: 2,
+    position: 4)
 
   private static let third = unit(
     "019b7c9e-2c5f-7b52-8e11-4c7e2d3f5061", "anna", "FILE_CHANGE", "3q2+7w==", encoding: "base64",
@@ -76,7 +78,8 @@ enum Examples {
   private static func created(after sequence: Int, position: Int) -> String {
     let units = [
       unit(
-        "019b7c9e-2c60-7c63-9d22-5d8f3e406172", "anna", "TOOL_CALL", "ls", metadata: "", sequence: sequence + 1,
+        "019b7c9e-2c60-7c63-9d22-5d8f3e406172", "anna", "TOOL_CALL", "ls", metadata: "",
+        sequence: sequence + 1,
         position: position, context: "demo-batch"),
       unit(
         "019b7c9e-2c60-7c64-8c33-6e904f517283", "anna", "TOOL_RESULT", "README.md", metadata: "",

@@ -101,21 +101,24 @@ extension Operation {
 
   private static let createUnits = Operation(
     ids: ["createUnits"], tag: "units", summary: "Append several units: all or none, in order",
-    text: "As an array, as `{\"work_units\": […]}`, or one to a line (`application/x-ndjson`), where a blank line "
+    text:
+      "As an array, as `{\"work_units\": […]}`, or one to a line (`application/x-ndjson`), where a blank line "
       + "is nothing. Pointers in errors begin with the unit's place, from 0: `/3/type`, or `/work_units/3/type`. "
       + order,
     body: [
       json("UnitBatch", Examples.batches),
       Content(
         media: "application/x-ndjson",
-        schema: #"{"type":"string","description":"Lines, each a NewWorkUnit; 1 to \#(Limits.batchUnitsMax)."}"#,
+        schema:
+          #"{"type":"string","description":"Lines, each a NewWorkUnit; 1 to \#(Limits.batchUnitsMax)."}"#,
         examples: Examples.lines),
     ],
     answers: [
       Answer(
         status: .created, summary: "Appended, and durable: all of them.", fields: ["Preference-Applied"],
         content: [either("UnitsAnswer", "UnitReceipts", Examples.createdBatches)],
-        links: ##""unit": {"operationId": "getUnit", "parameters": {"id": "$response.body#/work_units/0/id"}}"##),
+        links:
+          ##""unit": {"operationId": "getUnit", "parameters": {"id": "$response.body#/work_units/0/id"}}"##),
       Answer(
         status: .ok, summary: "All of the ids were there, with the same content: the stored units.",
         fields: ["Preference-Applied"], content: [either("UnitsAnswer", "UnitReceipts", [])]),
@@ -159,7 +162,8 @@ extension Operation {
 
   private static let units = Operation(
     ids: ["listUnits", "listContextUnits"], tag: "units", summary: "The units of a context",
-    text: "In order of sequence. Filters are combined: a unit matches if all of them let it through. A context that "
+    text:
+      "In order of sequence. Filters are combined: a unit matches if all of them let it through. A context that "
       + "doesn't exist has no units.",
     answers: [
       Answer(status: .ok, summary: "A page.", content: [json("UnitPage", [])])
@@ -170,7 +174,9 @@ extension Operation {
     answers: [
       Answer(
         status: .ok, summary: "A page.", content: [json("ContextPage")],
-        links: ##""context": {"operationId": "getContext", "parameters": {"id": "$response.body#/contexts/0/id"}}"##)
+        links:
+          ##""context": {"operationId": "getContext", "parameters": {"id": "$response.body#/contexts/0/id"}}"##
+      )
     ], refusals: [.unavailable])
 
   private static let context = Operation(
@@ -182,7 +188,8 @@ extension Operation {
 
   private static let stream = Operation(
     ids: ["stream", "streamSSE", "streamSSEFlat"], tag: "streams", summary: "Follow contexts live",
-    text: "Server-Sent Events that never end. `retry: 1000`; `subscribed` with where it starts; then `workunit`, "
+    text:
+      "Server-Sent Events that never end. `retry: 1000`; `subscribed` with where it starts; then `workunit`, "
       + "whose `id` is the cursor to resume from and whose `data` is a WorkUnit on one line; every 15 s a comment and "
       + "an `id`. The order is that of the log. An upgrade is not served.",
     answers: [
@@ -211,7 +218,8 @@ extension Operation {
   }
 
   private static let readyz = Operation(
-    ids: ["readyz"], tag: "service", summary: "Whether the server is ready: recovered, log writable, store healthy",
+    ids: ["readyz"], tag: "service",
+    summary: "Whether the server is ready: recovered, log writable, store healthy",
     answers: [
       Answer(
         status: .ok, summary: "It is.",

@@ -100,7 +100,8 @@ extension Parameter {
     "`return=minimal` (RFC 7240) asks for id, sequence and position only. Other preferences are ignored.",
     #"{"type":"string"}"#, example: #""return=minimal""#)
   static let ifNoneMatch = Parameter(
-    .header, "If-None-Match", "An entity tag that the caller has, a list of them, or `*`: 304 if one is current.",
+    .header, "If-None-Match",
+    "An entity tag that the caller has, a list of them, or `*`: 304 if one is current.",
     #"{"type":"string"}"#, example: #""\"tag\"""#)
   static let range = Parameter(
     .header, "Range",
@@ -157,7 +158,8 @@ extension Parameter {
     #"{"type":"array","items":{"enum":["pinned","recent"]},"minItems":1,"uniqueItems":true}"#,
     example: #"["pinned","recent"]"#, isList: true)
   static let verbose = Parameter(
-    .query, "verbose", "Lists the checks.", #"{"type":"string","enum":["","true","false"]}"#, example: "\"true\"")
+    .query, "verbose", "Lists the checks.", #"{"type":"string","enum":["","true","false"]}"#,
+    example: "\"true\"")
 
   // MARK: Streams
 

@@ -26,7 +26,8 @@ final class StoreMetrics: Sendable {
     applyFailures = registry.counter(
       "engram_store_apply_failures_total", "Writes that the store has refused; each is tried again.")
     readWaits = registry.histogram(
-      "engram_store_read_wait_seconds", "Time that work for the read threads waits for one of them.", .seconds)
+      "engram_store_read_wait_seconds", "Time that work for the read threads waits for one of them.", .seconds
+    )
     reads = registry.histogram(
       "engram_store_read_duration_seconds", "Time that a read thread spends on one piece of work.", .seconds)
     readsQueued = registry.gauge("engram_store_reads_queued", "Work that waits for a read thread.")
@@ -34,14 +35,16 @@ final class StoreMetrics: Sendable {
       "engram_store_reads_refused_total", "Work that found the queue of the read threads full.")
     familyBytes = StoreFamily.allCases.map {
       registry.gauge(
-        "engram_store_family_bytes", "Bytes of the store's files, by column family.", [Label("family", $0.name)])
+        "engram_store_family_bytes", "Bytes of the store's files, by column family.",
+        [Label("family", $0.name)])
     }
     blobBytes = registry.gauge("engram_store_blob_bytes", "Bytes of the store's blob files.")
     immutableMemtables = registry.gauge(
       "engram_store_immutable_memtables", "Memtables that are full and wait to be written to disk.")
     cacheBytes = registry.gauge("engram_store_cache_bytes", "Bytes in the store's cache of blocks.")
     tableReaderBytes = registry.gauge(
-      "engram_store_table_reader_bytes", "Bytes of the indexes and filters of the store's files, held in memory.")
+      "engram_store_table_reader_bytes",
+      "Bytes of the indexes and filters of the store's files, held in memory.")
     flushes = registry.gauge("engram_store_running_flushes", "Flushes that are running.")
     compactions = registry.gauge("engram_store_running_compactions", "Compactions that are running.")
     isStopped = registry.gauge("engram_store_writes_stopped", "1 while the store takes no writes, else 0.")

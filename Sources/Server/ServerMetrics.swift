@@ -8,7 +8,8 @@ enum ServerMetrics {
   static func timerLag(_ registry: Registry) -> Histogram {
     registry.histogram(
       "engram_loop_timer_lag_seconds",
-      "How much later than asked for a timer fires: the time that a loop is busy with something else.", .seconds)
+      "How much later than asked for a timer fires: the time that a loop is busy with something else.",
+      .seconds)
   }
 
   static func register(
@@ -28,7 +29,8 @@ enum ServerMetrics {
       Double(budget.bodyBytes.load(ordering: .relaxed))
     }
     registry.counter(
-      "engram_bodies_refused_total", "Request bodies refused because all of them together took too much memory."
+      "engram_bodies_refused_total",
+      "Request bodies refused because all of them together took too much memory."
     ) { budget.bodiesRefused.load(ordering: .relaxed) }
     for loop in loops { register(registry, loop) }
   }

@@ -27,7 +27,8 @@ public final class ProcessMetrics: Sendable {
 
   /// Threads of the server; all others, which are the store's, are `other`.
   static let threadNames = [
-    "engram", "engram-loop-0", "engram-loop-1", "engram-loop-2", "engram-loop-3", "engram-apply", "engram-read",
+    "engram", "engram-loop-0", "engram-loop-1", "engram-loop-2", "engram-loop-3", "engram-apply",
+    "engram-read",
     "engram-disk", "other",
   ]
 
