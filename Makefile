@@ -2,13 +2,22 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help deps peers swift build run test bench perf crash simulate format lint clean
+=======
+.PHONY: help deps peers tools swift build run test contract perf crash simulate format lint clean
+>>>>>>> i3-contract
 
 PYTHON ?= python3
 LISTEN ?= 127.0.0.1:8080
 DATA   ?= ./data
 KILLS  ?= 100
+<<<<<<< HEAD
 FILTER ?=
+=======
+CASES  ?= 20000
+SEED   ?= 1
+>>>>>>> i3-contract
 SEEDS  ?= 100000
 BINARY := .build/release/engram
 LAID_OUT := Package.swift Sources Tests Benchmarks/Package.swift $(addprefix Benchmarks/,Smoke Suite Workloads)
@@ -25,6 +34,9 @@ deps: ## install the libraries that are absent
 peers: ## install the programs that Engram is measured against, where absent
 	@.ci/install $(PEERS)
 
+tools: deps ## the tools that check the contract, below .build
+	@PYTHON=$(PYTHON) .ci/tools
+
 swift:
 	@command -v swift >/dev/null || { echo 'make: no `swift` on PATH; install Swift 6.3 (https://www.swift.org/install/linux/)' >&2; exit 69; }
 
@@ -34,11 +46,16 @@ build: swift ## build the release binary
 run: deps build ## start a server on $(LISTEN), data in $(DATA)
 	exec $(BINARY) serve --listen $(LISTEN) --data-dir $(DATA)
 
-test: deps peers swift ## everything that must hold: unit, architecture, end to end, smoke of the benchmarks
+test: deps peers tools swift ## everything that must hold: unit, architecture, end to end, smoke of the benchmarks
 	@$(PYTHON) .ci/test.py
 
+<<<<<<< HEAD
 bench: deps swift ## time and allocations of what is hot, one by one; FILTER=json for some
 	@$(PYTHON) Benchmarks/run.py '$(FILTER)'
+=======
+contract: deps tools build ## schemathesis against a live server: at least CASES requests, seeded by SEED
+	$(PYTHON) Tests/Contract/run.py --cases $(CASES) --seed $(SEED)
+>>>>>>> i3-contract
 
 perf: deps peers build ## the budgets, measured: about twenty minutes
 	$(PYTHON) Perf/run.py

@@ -25,8 +25,10 @@ func suite(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 
 /// Pages that live beside the code they describe.
 let documents: [String: [String]] = [
+  "API": ["LIMITS.md"],
   "EventLoop": ["EVENTLOOP.md"],
   "Storage": ["STORE.md"],
+  "Telemetry": ["METRICS.md"],
   "WAL": ["WAL.md"],
 ]
 
@@ -103,7 +105,7 @@ let package = Package(
     suite(
       "Server",
       [
-        "Server", "API", "Engine", "Model", "Bytes", "EventLoop", "HTTP", "EngramTesting",
+        "Server", "API", "Engine", "Model", "Bytes", "EventLoop", "HTTP", "Telemetry", "EngramTesting",
         "CEventLoopTesting",
         .product(name: "Logging", package: "swift-log"),
       ]),

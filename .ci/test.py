@@ -77,6 +77,7 @@ def main():
         build("release build", ["swift", "build", "-c", "release", "--static-swift-stdlib", "--product", product])
     suite("workload smoke", [".build/release/workload-smoke"], own_counts)
     suite("end to end", [sys.executable, "Tests/EndToEnd/run.py", "--fast"], own_counts)
+    suite("contract smoke", [sys.executable, "Tests/Contract/run.py", "--smoke", "--cases", "300"], own_counts)
     suite("benchmark smoke", [sys.executable, "Perf/run.py", "--smoke"], own_counts)
     print("\n" + "\n".join(results))
     print(f"{passed} passed, {failed} failed", flush=True)

@@ -56,7 +56,7 @@ public final class StreamHub: PublicationObserver {
 
   /// The server goes away: every stream ends once its outbox is sent.
   public func closeAll() {
-    for stream in streams { stream?.end() }
+    for stream in streams { stream?.end(.shutdown) }
   }
 }
 
@@ -77,6 +77,9 @@ public final class EventStream: SocketDelegate, TimerTarget, @unchecked Sendable
   private var slot: UInt32?
   private var timers = (heartbeat: TimerID.none, stall: TimerID.none)
   private var isEnded = false
+  private var isLagging = false
+  /// Set where something else than the client ends it.
+  private var ending = StreamEnd.client
 
   init(socket: Socket, hub: StreamHub, subscription: Subscription, after start: Position) {
     self.socket = socket
@@ -160,13 +163,29 @@ public final class EventStream: SocketDelegate, TimerTarget, @unchecked Sendable
   /// A unit of a context that this stream follows was published.
   func offer(_ event: EventView) {
     guard !isEnded, subscription.admits(event),
-      session.offers(event.position, queuedBytes: socket.queuedBytes)
+      offers(event.position)
     else { return }
     frame(event)
   }
 
+  /// Asks the session, and counts it when it falls behind.
+  private func offers(_ position: Position) -> Bool {
+    if session.offers(position, queuedBytes: socket.queuedBytes) { return true }
+    if !isLagging, session.mode == .catchingUp { hub.metrics.streamLags.add() }
+    noteMode()
+    return false
+  }
+
+  private func noteMode() {
+    let lags = slot != nil && session.mode == .catchingUp
+    guard lags != isLagging else { return }
+    isLagging = lags
+    hub.metrics.laggingStreams.add(lags ? 1 : -1)
+  }
+
   /// Does what the session wants done until it waits.
   private func pump() {
+    defer { noteMode() }
     while !isEnded {
       let window = hub.engine.window
       switch session.next(head: window.head, lowest: window.lowest, queuedBytes: socket.queuedBytes) {
@@ -212,7 +231,7 @@ public final class EventStream: SocketDelegate, TimerTarget, @unchecked Sendable
       pump()
       withExtendedLifetime(found.page) {}
     } catch {
-      end()
+      end(.failed)
     }
   }
 
@@ -244,6 +263,7 @@ public final class EventStream: SocketDelegate, TimerTarget, @unchecked Sendable
     let stalled = socket.loop.now &- socket.lastSendProgress
     if socket.queuedBytes > 0, stalled > session.limits.stallNanosecondsMax {
       isEnded = true
+      ending = .stalled
       socket.abort()
       return
     }
@@ -252,9 +272,10 @@ public final class EventStream: SocketDelegate, TimerTarget, @unchecked Sendable
   }
 
   /// Ends the stream once its outbox is sent.
-  func end() {
+  func end(_ reason: StreamEnd) {
     guard !isEnded else { return }
     isEnded = true
+    ending = reason
     socket.close(after: true)
   }
 
@@ -265,7 +286,7 @@ public final class EventStream: SocketDelegate, TimerTarget, @unchecked Sendable
     .returned
   }
 
-  public func socketReachedEnd(_ s: Socket) { end() }
+  public func socketReachedEnd(_ s: Socket) { end(.client) }
 
   public func socketDrained(_ s: Socket) { pump() }
 
@@ -273,7 +294,11 @@ public final class EventStream: SocketDelegate, TimerTarget, @unchecked Sendable
     isEnded = true
     socket.loop.cancel(timers.heartbeat)
     socket.loop.cancel(timers.stall)
-    if let slot { hub.remove(slot, self) }
+    if let slot {
+      hub.remove(slot, self)
+      hub.metrics.count(ending)
+    }
     slot = nil
+    noteMode()
   }
 }

@@ -43,16 +43,21 @@ extension Exchange {
   /// Answers a request that couldn't be understood as HTTP; the connection is closed behind it.
   public func answer(_ error: HTTPError) {
     keeps = false
-    let code: ErrorCode =
-      switch error.status {
-      case .contentTooLarge: .payloadTooLarge
-      case .requestHeaderFieldsTooLarge: .headTooLarge
-      default: .invalidRequest
-      }
-    answer(Problem(code, "\(error.reason)"), as: error.status)
+    answer(Problem(Exchange.code(of: error), "\(error.reason)"), as: error.status)
+    services.metrics.count(.none, status: error.status.rawValue)
+  }
+
+  /// The code that a request is refused with that couldn't be understood as HTTP.
+  static func code(of error: HTTPError) -> ErrorCode {
+    switch error.status {
+    case .contentTooLarge: .payloadTooLarge
+    case .requestHeaderFieldsTooLarge: .headTooLarge
+    default: .invalidRequest
+    }
   }
 
   private func answer(_ problem: Problem, as status: Status, allow: StaticString? = nil) {
+    services.metrics.count(problem.code)
     let body = withRequestID { problem.json(requestID: $0, status: Int(status.rawValue)) }
     begin(status, .problem, length: body.count, fieldBytes: 128) { writer in
       if let allow { writer.field("Allow", allow) }

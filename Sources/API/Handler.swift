@@ -102,8 +102,10 @@ extension LoopServices {
   }
 
   private func readiness(_ exchange: Exchange) throws(Problem) {
-    let query = try Query(exchange, known: ["verbose"])
-    let isVerbose = try query.one("verbose").map { $0.isEmpty || $0 == Array("true".utf8) } ?? false
+    let query = try Query(exchange, .readyz)
+    // A name without a value asks for it too: `?verbose`.
+    var isVerbose = query.all("verbose") == [[]]
+    if !isVerbose { isVerbose = try query.flag("verbose") }
     guard service.isReady else { throw Problem(.unavailable, unfulfilled) }
     guard isVerbose else { return exchange.answer(.ok, .json, "{\"status\":\"ready\"}") }
     var text = "{\"status\":\"ready\",\"checks\":["

@@ -1,6 +1,5 @@
 public import Engine
 public import HTTP
-public import Telemetry
 
 /// What the routes of one loop have at hand. Loop thread, except the counters.
 public final class LoopServices {
@@ -11,6 +10,8 @@ public final class LoopServices {
   public var date = DateCache()
   let drafts = UnitDraftPool()
   var requestIDs = RequestIDs()
+  /// `/openapi.json`, made when it is first asked for.
+  lazy var contractDocument = ContractDocument(version: service.version)
 
   public init(engine: LoopEngine, service: any ServiceStatus, metrics: APIMetrics) {
     self.engine = engine
@@ -40,37 +41,4 @@ public protocol ServiceStatus: AnyObject, Sendable {
   var isReady: Bool { get }
   var checks: [ReadinessCheck] { get }
   var exposition: [UInt8] { get }
-}
-
-/// What the routes of one loop count.
-public final class APIMetrics: Sendable {
-  let durations: [Histogram]
-  /// By status code less 100.
-  private let responses: [Counter]
-  let streams: Gauge
-  let delivered: Counter
-
-  public init(_ registry: Registry) {
-    durations = Route.Name.allCases.map { route in
-      registry.histogram(
-        "engram_http_request_duration_seconds",
-        "Time from the complete request to its answer in the outbox, by route; a write's includes its sync.",
-        .seconds, [Label("route", route.rawValue)])
-    }
-    var counters = [Counter](repeating: Counter(), count: 500)
-    for status in Status.allCases {
-      counters[Int(status.rawValue) - 100] = registry.counter(
-        "engram_http_responses_total", "Answers by status code.", [Label("code", "\(status.rawValue)")])
-    }
-    responses = counters
-    streams = registry.gauge("engram_streams", "Live streams that are open.")
-    delivered = registry.counter("engram_stream_events_total", "Events framed for live streams.")
-  }
-
-  /// Counts an answer. Any thread.
-  public func record(_ route: Route.Name, status: UInt16, nanoseconds: UInt64) {
-    durations[route.index].record(nanoseconds)
-    let place = Int(status) - 100
-    if responses.indices.contains(place) { responses[place].add() }
-  }
 }

@@ -47,6 +47,48 @@ public enum Route {
     func takes(_ method: Method) -> Bool {
       isPost ? method == .post : method == .get || method == .head
     }
+
+    /// The paths that lead here, as templates; `/v1` may stand before each. What `match` finds and what the
+    /// contract says is held against them by tests.
+    var paths: [String] {
+      switch self {
+      case .createUnit: ["/workunit"]
+      case .createUnits: ["/workunits"]
+      case .unit: ["/workunit/{id}"]
+      case .payload: ["/workunit/{id}/payload"]
+      case .units: ["/workunits/{context_id}", "/contexts/{id}/workunits"]
+      case .contexts: ["/contexts"]
+      case .context: ["/contexts/{id}"]
+      case .stream: ["/stream", "/stream/sse", "/stream-sse"]
+      case .livez: ["/livez"]
+      case .readyz: ["/readyz"]
+      case .healthz: ["/healthz"]
+      case .version: ["/version"]
+      case .metrics: ["/metrics"]
+      case .openapi: ["/openapi.json"]
+      case .none: []
+      }
+    }
+
+    /// The parameters that are taken, beyond those of every request.
+    var parameters: [Parameter] {
+      switch self {
+      case .createUnit, .createUnits: [.callingAgent, .idempotencyKey, .prefer]
+      case .unit: [.unitID]
+      case .payload: [.unitID, .ifNoneMatch, .range, .ifRange]
+      case .units:
+        [
+          .contextID, .limit, .after, .before, .reverse, .types, .agentOfUnits, .since, .until, .metadata,
+          .cursor,
+        ]
+      case .contexts: [.prefix, .agentOfContexts, .limit, .cursor]
+      case .context: [.contextID, .include, .ifNoneMatch]
+      case .stream: [.contexts, .start, .types, .agents, .events, .lastEventID]
+      case .readyz: [.verbose]
+      case .openapi: [.ifNoneMatch]
+      case .livez, .healthz, .version, .metrics, .none: []
+      }
+    }
   }
 
   /// A route and the segment of the path that names something.

@@ -14,7 +14,7 @@ extension LoopServices {
     if exchange.head.asksUpgrade {
       throw Problem(.invalidRequest, "WebSocket is not served by this version; ask without Upgrade")
     }
-    let query = try Query(exchange, known: ["context", "after", "type", "agent", "events"])
+    let query = try Query(exchange, .stream)
     let subscription = try subscription(query)
     let head = engine.window.head
     var start = head

@@ -34,6 +34,8 @@ public final class Applier: @unchecked Sendable {
   private let store: any EventStore
   private let limits: Limits
   private let onFailure: @Sendable (String) -> Void
+  /// Told of each write into the store: nanoseconds, and whether it succeeded. Apply thread; set before `start`.
+  var onApply: (@Sendable (UInt64, Bool) -> Void)?
   /// The end of what the start found in the log; apply thread, as is the next.
   private let replayThrough: Position
   private var replayedBytes = 0
@@ -194,13 +196,16 @@ public final class Applier: @unchecked Sendable {
       for offset in 0..<batch.count { records.append(batch.record(offset)) }
     }
     for _ in 0...limits.patienceSeconds {
+      let begun = EventLoop.monotonicNanoseconds()
       do {
         try store.apply(records, upTo: last.lastPosition)
+        onApply?(EventLoop.monotonicNanoseconds() &- begun, true)
         failures.store(0, ordering: .relaxed)
         applied.store(last.lastPosition.rawValue, ordering: .releasing)
         return true
       } catch {
         failures.add(1, ordering: .relaxed)
+        onApply?(EventLoop.monotonicNanoseconds() &- begun, false)
         if queue.withLock({ $0.isStopping }) { return false }
         sleep(1)
       }

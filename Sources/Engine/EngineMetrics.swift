@@ -24,6 +24,10 @@ public final class EngineMetrics: Sendable {
   let storePendingBytes: Gauge
   let waiting: Gauge
   let contexts: Gauge
+  let durable: Gauge
+  let mailboxes: Gauge
+  let store: StoreMetrics
+  let process: ProcessMetrics
 
   public init(_ registry: Registry) {
     units = registry.counter("engram_units_appended_total", "Units sequenced into the log.")
@@ -57,5 +61,10 @@ public final class EngineMetrics: Sendable {
     waiting = registry.gauge(
       "engram_appends_waiting", "Appends that wait for a look-up or for room in the open batch.")
     contexts = registry.gauge("engram_resident_contexts", "Contexts in memory.")
+    durable = registry.gauge("engram_log_durable_position", "Position up to which events are durable.")
+    mailboxes = registry.gauge(
+      "engram_mailbox_messages", "Messages between the home loop and the others that wait.")
+    store = StoreMetrics(registry)
+    process = ProcessMetrics(registry)
   }
 }

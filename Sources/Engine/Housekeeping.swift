@@ -71,6 +71,8 @@ final class Housekeeping: TimerTarget, @unchecked Sendable {
     metrics.logSpares.set(Int64(engine.log.spareCount))
     metrics.waiting.set(Int64(engine.home.waitingCount))
     metrics.contexts.set(Int64(engine.home.residentContexts))
+    metrics.durable.set(Int64(clamping: engine.home.window.head.rawValue))
+    metrics.mailboxes.set(Int64(engine.engines.reduce(0) { $0 + $1.mailboxCount }))
   }
 
   /// What may wait for the disk is looked at on another thread.
@@ -79,7 +81,11 @@ final class Housekeeping: TimerTarget, @unchecked Sendable {
     isLooking = true
     let store = engine.store
     let path = engine.disk.path
-    let taken = engine.read({ (free: Housekeeping.freeBytes(path), health: store.health()) }) {
+    let process = engine.metrics.process
+    let taken = engine.read({
+      process.sample()
+      return (free: Housekeeping.freeBytes(path), health: store.health())
+    }) {
       [weak self] found in
       self?.isLooking = false
       self?.saw(found.free, found.health)
@@ -96,6 +102,7 @@ final class Housekeeping: TimerTarget, @unchecked Sendable {
     engine.metrics.storeBytes.set(Int64(clamping: health.tableFileBytes + health.blobFileBytes))
     engine.metrics.storeMemoryBytes.set(Int64(clamping: health.memtableBytes))
     engine.metrics.storePendingBytes.set(Int64(clamping: health.pendingCompactionBytes))
+    engine.metrics.store.show(health)
     let failures = engine.applier.failureCount
     engine.change {
       $0.isSpaceShort = engine.home.isSpaceShort

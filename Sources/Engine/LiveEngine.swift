@@ -67,6 +67,10 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
     for batch in parts.batches where batch.lastPosition > home.applied { applier.enqueue(batch) }
     log.onWrite = { metrics.syncs.record($0.nanoseconds) }
     log.clock = { EventLoop.monotonicNanoseconds() }
+    let store = metrics.store
+    applier.onApply = { nanoseconds, isApplied in
+      if isApplied { store.applies.record(nanoseconds) } else { store.applyFailures.add() }
+    }
     housekeeping.engine = self
   }
 
@@ -118,10 +122,22 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
   ) -> Bool {
     // `done` stays with its loop: the pool's thread only carries it back.
     nonisolated(unsafe) let done = done
-    return readPool.submit {
+    let metrics = metrics.store
+    let asked = EventLoop.monotonicNanoseconds()
+    metrics.readsQueued.add()
+    let taken = readPool.submit {
+      let begun = EventLoop.monotonicNanoseconds()
+      metrics.readsQueued.subtract()
+      metrics.readWaits.record(begun &- asked)
       let found = work()
+      metrics.reads.record(EventLoop.monotonicNanoseconds() &- begun)
       loop.perform { done(found) }
     }
+    if !taken {
+      metrics.readsQueued.subtract()
+      metrics.readsRefused.add()
+    }
+    return taken
   }
 
   public func publish(_ batch: Batch) {

@@ -42,6 +42,9 @@ public final class LoopEngine {
     fromHome = isHome ? nil : Mailbox(capacity: 65_536)
   }
 
+  /// Messages to and from the home that wait. Home thread; the other side may be at work.
+  var mailboxCount: Int { (toHome?.count ?? 0) + (fromHome?.count ?? 0) + overflow.count }
+
   // MARK: Writing
 
   /// Appends the request's draft, and returns once its outcome is durable, or refused. Suspends.

@@ -3,10 +3,13 @@ internal import Engine
 internal import EventLoop
 internal import HTTP
 internal import Synchronization
+internal import Telemetry
 
 /// What the connections of all loops have in common. Any thread.
 final class ConnectionBudget: Sendable {
   let bodyBytes = Atomic<Int>(0)
+  let bodiesRefused = Atomic<UInt64>(0)
+  let connectionsRefused = Atomic<UInt64>(0)
   let connections = Atomic<Int>(0)
   let isDraining = Atomic<Bool>(false)
 }
@@ -18,11 +21,14 @@ final class Acceptor: ListenerDelegate, TimerTarget, @unchecked Sendable {
   let limits: ConnectionLimits
   let services: LoopServices
   private let budget: ConnectionBudget
+  private let timerLag: Histogram
+  private var timerDue: UInt64 = 0
   private var connections: [ObjectIdentifier: HTTPConnection] = [:]
   /// Called once when draining and nothing is left.
   private var emptied: (@Sendable () -> Void)?
 
-  init(services: LoopServices, limits: ConnectionLimits, budget: ConnectionBudget) {
+  init(services: LoopServices, limits: ConnectionLimits, budget: ConnectionBudget, timerLag: Histogram) {
+    self.timerLag = timerLag
     self.services = services
     self.limits = limits
     self.budget = budget
@@ -34,14 +40,23 @@ final class Acceptor: ListenerDelegate, TimerTarget, @unchecked Sendable {
   /// Begins to keep the date of answers. Loop thread.
   func start() {
     services.date.refresh(unixSeconds: EventLoop.unixSeconds())
+    timerDue = loop.now &+ Acceptor.dateTick
     _ = loop.setTimer(after: Acceptor.dateTick, self, tag: 0)
   }
 
-  func timerFired(tag: UInt64) { start() }
+  func timerFired(tag: UInt64) {
+    // The clock itself: what ran before in this turn has kept the timer waiting too.
+    let now = EventLoop.monotonicNanoseconds()
+    timerLag.record(now > timerDue ? now - timerDue : 0)
+    start()
+  }
 
   func listener(_ listener: Listener, accepted socket: Socket) {
     // One that isn't started is closed by the listener.
-    guard !isDraining, budget.connections.load(ordering: .relaxed) < limits.connectionsMax else { return }
+    guard !isDraining, budget.connections.load(ordering: .relaxed) < limits.connectionsMax else {
+      budget.connectionsRefused.wrappingAdd(1, ordering: .relaxed)
+      return
+    }
     budget.connections.wrappingAdd(1, ordering: .relaxed)
     let connection = HTTPConnection(socket: socket, services: services, acceptor: self)
     connections[ObjectIdentifier(connection)] = connection
@@ -64,6 +79,7 @@ final class Acceptor: ListenerDelegate, TimerTarget, @unchecked Sendable {
     let sum = budget.bodyBytes.wrappingAdd(bytes, ordering: .relaxed).newValue
     if sum <= limits.inflightBodyBytesMax { return true }
     uncharge(bytes)
+    budget.bodiesRefused.wrappingAdd(1, ordering: .relaxed)
     return false
   }
 

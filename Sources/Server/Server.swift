@@ -27,8 +27,8 @@ public final class Server: @unchecked Sendable {
 
   private let configuration: Configuration
   private let logger: Logger
-  private let registry = Registry()
-  /// Tests read their counters.
+  /// Tests read it, and the loops' counters.
+  let registry = Registry()
   let loops: [EventLoop]
   private let engine: LiveEngine
   private let lock: DirectoryLock
@@ -71,14 +71,16 @@ public final class Server: @unchecked Sendable {
       throw ServerFailure(EX_UNAVAILABLE, "cannot listen on \(configuration.listen): \(error)")
     }
     let api = APIMetrics(registry)
+    let timerLag = ServerMetrics.timerLag(registry)
     status = ServerStatus(version: configuration.version, engine: engine, registry: registry)
     var acceptors: [Acceptor] = []
     for engine in engine.engines {
       let services = LoopServices(engine: engine, service: status, metrics: api)
-      acceptors.append(Acceptor(services: services, limits: configuration.connections, budget: budget))
+      acceptors.append(
+        Acceptor(services: services, limits: configuration.connections, budget: budget, timerLag: timerLag))
     }
     self.acceptors = acceptors
-    registerMetrics()
+    ServerMetrics.register(registry, loops: loops, budget: budget, status: status)
   }
 
   private static func lock(_ path: String) throws(ServerFailure) -> DirectoryLock {
@@ -197,36 +199,4 @@ public final class Server: @unchecked Sendable {
 
   /// A signal asks for the end. Safe in a signal handler.
   public static func signalled() { Ending.signalled() }
-
-  private func registerMetrics() {
-    let budget = budget
-    registry.gauge("engram_connections", "Open HTTP connections, streams not counted.") {
-      Double(budget.connections.load(ordering: .relaxed))
-    }
-    registry.gauge("engram_body_bytes", "Bytes of request bodies that are being gathered.") {
-      Double(budget.bodyBytes.load(ordering: .relaxed))
-    }
-    for loop in loops {
-      let label = [Label("loop", "\(loop.index)")]
-      let counters = loop.counters
-      registry.counter("engram_loop_turns_total", "Turns of the event loop.", label) { counters.turns.value }
-      registry.counter("engram_loop_enters_total", "System calls to the ring.", label) {
-        counters.enters.value
-      }
-      registry.counter("engram_loop_enqueues_total", "Jobs enqueued on the loop by itself.", label) {
-        counters.enqueues.value
-      }
-      registry.counter("engram_loop_completions_total", "Completions reaped.", label) {
-        counters.completions.value
-      }
-      registry.counter("engram_connections_accepted_total", "Connections accepted.", label) {
-        counters.accepted.value
-      }
-      registry.counter(
-        "engram_receive_buffer_shortages_total", "Times without a buffer to receive into.", label
-      ) {
-        counters.bufferShortages.value
-      }
-    }
-  }
 }

@@ -9,7 +9,7 @@ struct Exposition {
     for series in family.series {
       let labels = series.labels.map { "\($0.name)=\"\(Exposition.escaped($0.value, quotes: true))\"" }
       switch family.kind {
-      case .counter: line(family.name, labels, String(Exposition.counted(series.sources)))
+      case .counter: line(family.name, labels, Exposition.counted(series.sources))
       case .gauge: line(family.name, labels, Exposition.measured(series.sources))
       case .histogram: append(histograms: series.sources, family, labels)
       }
@@ -40,14 +40,20 @@ struct Exposition {
     line("\(family.name)_count", labels, String(below))
   }
 
-  private static func counted(_ sources: [Registry.Source]) -> UInt64 {
-    sources.reduce(0) { sum, source in
+  private static func counted(_ sources: [Registry.Source]) -> String {
+    var isTime = false
+    var sum: UInt64 = 0
+    for source in sources {
       switch source {
-      case .counter(let counter): sum &+ counter.value
-      case .countedBy(let read): sum &+ read()
-      default: sum
+      case .counter(let counter): sum &+= counter.value
+      case .countedBy(let read): sum &+= read()
+      case .timedBy(let read):
+        isTime = true
+        sum &+= read()
+      default: break
       }
     }
+    return isTime ? shown(sum, .seconds) : String(sum)
   }
 
   /// Gauges of whole numbers are summed and shown exactly; a computed one makes the sum a fraction.

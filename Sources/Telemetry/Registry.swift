@@ -24,6 +24,7 @@ public final class Registry: Sendable {
   enum Source: Sendable {
     case counter(Counter)
     case countedBy(@Sendable () -> UInt64)
+    case timedBy(@Sendable () -> UInt64)
     case gauge(Gauge)
     case measuredBy(@Sendable () -> Double)
     case histogram(Histogram)
@@ -62,6 +63,15 @@ public final class Registry: Sendable {
     _ name: String, _ help: String, _ labels: [Label] = [], from read: @escaping @Sendable () -> UInt64
   ) {
     add(name, help, .counter, nil, labels, .countedBy(read))
+  }
+
+  /// A counter of seconds that is kept elsewhere, in nanoseconds. `name` ends in `_seconds_total`.
+  public func secondsCounter(
+    _ name: String, _ help: String, _ labels: [Label] = [],
+    nanoseconds read: @escaping @Sendable () -> UInt64
+  ) {
+    precondition(name.hasSuffix("_seconds_total"), "a counter of seconds: \(name)")
+    add(name, help, .counter, nil, labels, .timedBy(read))
   }
 
   /// A new gauge, at 0.

@@ -17,6 +17,10 @@ import Testing
 
   private static let paths: [(path: String, name: Route.Name, subject: String)] = [
     ("/workunit", .createUnit, ""),
+    ("/workunits", .createUnits, ""),
+    ("/contexts", .contexts, ""),
+    ("/contexts/team", .context, "team"),
+    ("/openapi.json", .openapi, ""),
     ("/workunit/0190-x", .unit, "0190-x"),
     ("/workunit/0190-x/payload", .payload, "0190-x"),
     ("/workunits/team", .units, "team"),
@@ -42,6 +46,7 @@ import Testing
     ("/workunits/", .units, ""),
     ("/workunit//payload", .payload, ""),
     ("/contexts//workunits", .units, ""),
+    ("/contexts/", .context, ""),
   ]
 
   @Test(arguments: ["", "/v1", "/%761", "/v%31"])
@@ -57,9 +62,9 @@ import Testing
     "", "/", "*", "//", "/v1", "/v1/", "/v1/v1/healthz", "/v2/healthz", "/healthz/", "/healthz/x",
     "//healthz",
     "/HEALTHZ", "/Healthz", "/healthzz", "/health", "/healthz%", "/health%7", "/health%7x", "/healthz%00",
-    "/%2568ealthz", "/stream/", "/stream/ws", "/stream/sse/", "/stream-sse/x", "/workunits", "/workunits/a/",
+    "/%2568ealthz", "/stream/", "/stream/ws", "/stream/sse/", "/stream-sse/x", "/workunits/a/",
     "/workunits/a/b", "/workunit/a/", "/workunit/a/payloads", "/workunit/a/payload/", "/workunit/a/payload/b",
-    "/contexts", "/contexts/a", "/contexts/a/", "/contexts/a/workunit", "/contexts/a/workunits/",
+    "/contexts/a/", "/contexts/a/workunit", "/openapi", "/openapi.json/", "/contexts/a/workunits/",
     "/contexts/a/b/c",
     "/unknown", "/metrics/", "/version/", "/livez/", "/readyz/", "/none",
   ])
@@ -79,7 +84,8 @@ import Testing
   @Test(arguments: Route.Name.allCases)
   func `methods are those that are named`(name: Route.Name) {
     let taken = Method.allCases.filter { name.takes($0) }
-    #expect(taken == (name == .createUnit ? [.post] : [.get, .head]))
-    #expect(name.methods.description == (name == .createUnit ? "POST" : "GET, HEAD"))
+    let isWrite = name == .createUnit || name == .createUnits
+    #expect(taken == (isWrite ? [.post] : [.get, .head]))
+    #expect(name.methods.description == (isWrite ? "POST" : "GET, HEAD"))
   }
 }

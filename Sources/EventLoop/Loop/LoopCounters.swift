@@ -35,6 +35,8 @@ public final class LoopCounters: Sendable {
   /// Times that another thread found the loop asleep and woke it.
   public let wakes = LoopCounter()
   public let accepted = LoopCounter()
+  public let receivedBytes = LoopCounter()
+  public let sentBytes = LoopCounter()
   /// Times that a listener paused for want of descriptors or memory.
   public let acceptPauses = LoopCounter()
 

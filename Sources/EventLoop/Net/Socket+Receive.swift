@@ -35,6 +35,7 @@ extension Socket {
     }
     if flags & UInt32(IORING_CQE_F_BUFFER) != 0 {
       let id = UInt16(truncatingIfNeeded: flags >> UInt32(IORING_CQE_BUFFER_SHIFT))
+      loop.counters.receivedBytes.add(UInt64(max(0, result)))
       if let base = loop.ring.buffers.take(id) { deliver(base, Int(result), ReceiveBufferID(index: id)) }
     }
     guard !state.contains(.closing) else { return }

@@ -1,0 +1,227 @@
+internal import Bytes
+internal import HTTP
+internal import Model
+
+/// `/openapi.json`: the table of routes (`Route.Name`), `Operation`, `Parameter` and `Schemas` as one OpenAPI 3.1
+/// document. Made once per process, when it is first asked for.
+struct ContractDocument: Sendable {
+  let bytes: [UInt8]
+  /// A strong entity tag: the document's fingerprint.
+  let tag: String
+
+  init(version: String) {
+    bytes = ContractDocument.compact(ContractDocument.text(version))
+    let print = bytes.withUnsafeBytes { Fingerprint.of($0) }
+    tag = "\"\(String(print.high, radix: 16))\(String(print.low, radix: 16))\""
+  }
+
+  // MARK: The document
+
+  static func text(_ version: String) -> String {
+    #"""
+    {
+      "openapi": "3.1.1",
+      "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
+      "info": {"title": "Engram", "version": \#(quoted(version)), "description": \#(quoted(preface))},
+      "servers": [{"url": "/"}, {"url": "/v1", "description": "The same."}],
+      "tags": [
+        {"name": "units", "description": "Work units: what agents post."},
+        {"name": "contexts", "description": "What units are posted into."},
+        {"name": "streams", "description": "Following live."},
+        {"name": "service", "description": "How the server is."}
+      ],
+      "paths": {\#(paths)},
+      "components": {
+        "headers": {\#(fields.map { "\(quoted($0.name)):\($0.value)" }.joined(separator: ","))},
+        "schemas": {\#(Schemas.all)}
+      }
+    }
+    """#
+  }
+
+  private static let preface = """
+    Engram stores and carries the work of fleets of AI agents. Every path also answers under `/v1`. Bodies are JSON \
+    in UTF-8: integers within 2^53, no member twice, at most \(Limits.jsonDepthMax) levels, at most \
+    \(Limits.bodyBytesMax >> 20) MiB. A request head is at most \(Limits.headBytesMax >> 10) KiB and \
+    \(Limits.headFieldsMax) fields. Members and query parameters that are not described here are refused. A path \
+    that is not described is a 404 `not_found`, a method that is not described a 405 `method_not_allowed` with \
+    `Allow`. Lengths are counted in bytes of UTF-8, which JSON Schema can't say: where it says characters, text \
+    beyond ASCII may have fewer. HEAD answers as GET does, without the content.
+    """
+
+  /// Fields of answers: `components.headers`.
+  static let fields: [(name: String, value: String)] = [
+    (
+      "X-Request-ID",
+      #"{"required":true,"schema":{"type":"string"},"description":"The request's name: the caller's or the server's."}"#
+    ),
+    (
+      "ETag",
+      #"{"required":true,"schema":{"type":"string"},"description":"The entity tag, for If-None-Match."}"#
+    ),
+    ("Accept-Ranges", #"{"required":true,"schema":{"const":"bytes"}}"#),
+    (
+      "Content-Range",
+      #"{"required":true,"schema":{"type":"string","pattern":"^bytes ([0-9]+-[0-9]+|\\*)/[0-9]+$"}}"#
+    ),
+    ("X-Content-Type-Options", #"{"required":true,"schema":{"const":"nosniff"}}"#),
+    ("Cache-Control", #"{"required":true,"schema":{"const":"no-store"}}"#),
+    ("X-Accel-Buffering", #"{"required":true,"schema":{"const":"no"}}"#),
+    (
+      "Preference-Applied",
+      #"{"required":false,"schema":{"const":"return=minimal"},"description":"With Prefer: return=minimal."}"#
+    ),
+    (
+      "Retry-After",
+      #"{"required":true,"schema":{"type":"integer","minimum":0},"description":"Seconds to wait."}"#
+    ),
+  ]
+
+  private static var paths: String {
+    Route.Name.allCases.flatMap { route -> [String] in
+      guard let operation = Operation.of(route) else { return [] }
+      return zip(route.paths, operation.ids).map { path, id in
+        "\(quoted(path)):{\(item(route, path, operation, id))}"
+      }
+    }.joined(separator: ",")
+  }
+
+  /// A path's parameters and methods.
+  private static func item(_ route: Route.Name, _ path: String, _ operation: Operation, _ id: String)
+    -> String
+  {
+    var parameters = [Parameter.requestID]
+    for parameter in route.parameters {
+      var named = parameter
+      if parameter.place == .path { named.name = subject(of: path) }
+      parameters.append(named)
+    }
+    var members = [#""parameters":[\#(parameters.map(text).joined(separator: ","))]"#]
+    for method in Method.allCases where route.takes(method) {
+      let isHead = method == .head
+      members.append("\(quoted("\(method)".lowercased())):{\(text(operation, id, isHead: isHead))}")
+    }
+    return members.joined(separator: ",")
+  }
+
+  /// What stands between braces in a template.
+  static func subject(of path: String) -> String {
+    String(path.drop { $0 != "{" }.dropFirst().prefix { $0 != "}" })
+  }
+
+  private static func text(_ parameter: Parameter) -> String {
+    var members = [
+      #""name":\#(quoted(parameter.name)),"in":"\#(parameter.place.rawValue)","schema":\#(parameter.schema)"#,
+      #""description":\#(quoted(parameter.summary))"#,
+    ]
+    if parameter.place == .path { members.append(#""required":true"#) }
+    if parameter.isFamily { members.append(#""style":"form","explode":true"#) }
+    if parameter.isList { members.append(#""style":"form","explode":false"#) }
+    if let example = parameter.example { members.append(#""example":\#(example)"#) }
+    return "{\(members.joined(separator: ","))}"
+  }
+
+  private static func text(_ operation: Operation, _ id: String, isHead: Bool) -> String {
+    let name = isHead ? "head" + id.prefix(1).uppercased() + id.dropFirst() : id
+    var members = [
+      #""operationId":\#(quoted(name)),"tags":[\#(quoted(operation.tag))],"summary":\#(quoted(operation.summary))"#
+    ]
+    if !operation.text.isEmpty { members.append(#""description":\#(quoted(operation.text))"#) }
+    if !operation.body.isEmpty {
+      members.append(#""requestBody":{"required":true,"content":{\#(text(operation.body))}}"#)
+    }
+    var answers = operation.answers.map { "\"\($0.status.code)\":{\(text($0, isHead: isHead))}" }
+    answers += problems(operation, isHead: isHead)
+    members.append(#""responses":{\#(answers.joined(separator: ","))}"#)
+    return members.joined(separator: ",")
+  }
+
+  private static func text(_ contents: [Operation.Content]) -> String {
+    contents.map { content in
+      let examples = content.examples.map { "\(quoted($0.name)):{\"value\":\($0.value)}" }.joined(
+        separator: ",")
+      let shown = examples.isEmpty ? "" : #","examples":{\#(examples)}"#
+      return #"\#(quoted(content.media)):{"schema":\#(content.schema)\#(shown)}"#
+    }.joined(separator: ",")
+  }
+
+  private static func text(_ answer: Operation.Answer, isHead: Bool) -> String {
+    var members = [
+      #""description":\#(quoted(answer.summary)),"headers":{\#(references(["X-Request-ID"] + answer.fields))}"#
+    ]
+    if !answer.content.isEmpty, !isHead { members.append(#""content":{\#(text(answer.content))}"#) }
+    if let links = answer.links, !isHead { members.append(#""links":{\#(links)}"#) }
+    return members.joined(separator: ",")
+  }
+
+  private static func references(_ fields: [String]) -> String {
+    fields.map { ##"\##(quoted($0)):{"$ref":"#/components/headers/\##($0)"}"## }.joined(separator: ",")
+  }
+
+  // MARK: Errors
+
+  /// The statuses that each route may answer, and their codes: its own refusals, what any request may meet, and
+  /// what isn't understood as HTTP.
+  static func refusals(_ operation: Operation) -> [(status: Int, codes: [ErrorCode])] {
+    var codes: [Int: [ErrorCode]] = [:]
+    func add(_ status: Int, _ code: ErrorCode) {
+      if codes[status]?.contains(code) != true { codes[status, default: []].append(code) }
+    }
+    // 503 to anyone: bodies that are gathered have a limit together. 500: a fault of ours.
+    let everywhere: [ErrorCode] = [.invalidRequest, .payloadTooLarge, .headTooLarge, .internal, .unavailable]
+    for code in everywhere + operation.refusals { add(code.status, code) }
+    for error in HTTPError.allCases { add(error.status.code, Exchange.code(of: error)) }
+    return codes.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+  }
+
+  private static func problems(_ operation: Operation, isHead: Bool) -> [String] {
+    refusals(operation).map { status, codes in
+      let phrase = Status(rawValue: UInt16(status))?.phrase ?? ""
+      let fields = ["X-Request-ID"] + (codes.contains { $0.asksToRetry } ? ["Retry-After"] : [])
+      let names = codes.map { "\"\($0.name)\"" }.joined(separator: ",")
+      let content =
+        isHead
+        ? ""
+        : ##","content":{"\##(Problem.mediaType)":{"schema":{"$ref":"#/components/schemas/Problem","##
+          + #""properties":{"status":{"const":\#(status)},"code":{"enum":[\#(names)]}}}}}"#
+      let text = "\(phrase): \(codes.map { "`\($0.name)`" }.joined(separator: ", "))."
+      return #""\#(status)":{"description":\#(quoted(text)),"headers":{\#(references(fields))}\#(content)}"#
+    }
+  }
+
+  // MARK: Text
+
+  /// A JSON string.
+  static func quoted(_ text: String) -> String {
+    var text = text
+    let bytes = text.withUTF8 { text in
+      let text = UnsafeRawBufferPointer(text)
+      return [UInt8](unsafeUninitializedCapacity: JSONText.quotedCount(text)) { memory, count in
+        guard let base = memory.baseAddress else { return }
+        var writer = ByteWriter(base, capacity: memory.count)
+        JSONText.writeQuoted(text, to: &writer)
+        count = writer.count
+      }
+    }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  /// JSON without the white space between its tokens.
+  static func compact(_ text: String) -> [UInt8] {
+    var out: [UInt8] = []
+    out.reserveCapacity(text.utf8.count)
+    var isInside = false
+    var isEscaped = false
+    for byte in text.utf8 {
+      if isInside {
+        isInside = isEscaped || byte != UInt8(ascii: "\"")
+        isEscaped = !isEscaped && byte == UInt8(ascii: "\\")
+      } else {
+        if byte == 0x20 || byte == 0x0a { continue }
+        isInside = byte == UInt8(ascii: "\"")
+      }
+      out.append(byte)
+    }
+    return out
+  }
+}

@@ -1,0 +1,67 @@
+internal import EventLoop
+internal import Synchronization
+internal import Telemetry
+
+/// What the server counts besides engine and routes: its connections and its loops.
+enum ServerMetrics {
+  /// How late the loops' timers are: measured four times a second on each loop, so that it costs no request anything.
+  static func timerLag(_ registry: Registry) -> Histogram {
+    registry.histogram(
+      "engram_loop_timer_lag_seconds",
+      "How much later than asked for a timer fires: the time that a loop is busy with something else.",
+      .seconds)
+  }
+
+  static func register(
+    _ registry: Registry, loops: [EventLoop], budget: ConnectionBudget, status: ServerStatus
+  ) {
+    registry.gauge(
+      "engram_build_info", "Always 1; the version is in the label.", [Label("version", status.version)]
+    ) { 1 }
+    registry.gauge("engram_ready", "1 while `/readyz` answers 200, else 0.") { status.isReady ? 1 : 0 }
+    registry.gauge("engram_connections", "Open HTTP connections, streams not counted.") {
+      Double(budget.connections.load(ordering: .relaxed))
+    }
+    registry.counter(
+      "engram_connections_refused_total", "Connections closed at once: too many, or the server was stopping."
+    ) { budget.connectionsRefused.load(ordering: .relaxed) }
+    registry.gauge("engram_body_bytes", "Bytes of request bodies that are being gathered.") {
+      Double(budget.bodyBytes.load(ordering: .relaxed))
+    }
+    registry.counter(
+      "engram_bodies_refused_total",
+      "Request bodies refused because all of them together took too much memory."
+    ) { budget.bodiesRefused.load(ordering: .relaxed) }
+    for loop in loops { register(registry, loop) }
+  }
+
+  private static func register(_ registry: Registry, _ loop: EventLoop) {
+    let counters = loop.counters
+    func counter(_ name: String, _ help: String, _ read: @escaping @Sendable (LoopCounters) -> UInt64) {
+      registry.counter(name, help, [Label("loop", "\(loop.index)")]) { read(counters) }
+    }
+    counter("engram_loop_turns_total", "Turns of the event loop.") { $0.turns.value }
+    counter("engram_loop_enters_total", "System calls to the ring.") { $0.enters.value }
+    counter("engram_loop_completions_total", "Completions reaped.") { $0.completions.value }
+    counter("engram_loop_enqueues_total", "Jobs enqueued on the loop by itself.") { $0.enqueues.value }
+    counter("engram_loop_remote_enqueues_total", "Jobs enqueued on the loop by other threads.") {
+      $0.remoteEnqueues.value
+    }
+    counter("engram_loop_wakes_total", "Times that another thread woke the loop.") { $0.wakes.value }
+    counter("engram_loop_submission_stalls_total", "Times that the submission queue was full.") {
+      $0.sqFull.value
+    }
+    counter("engram_loop_completion_overflows_total", "Turns that found the completion queue overflown.") {
+      $0.cqOverflow.value
+    }
+    counter("engram_receive_buffer_shortages_total", "Times without a buffer to receive into.") {
+      $0.bufferShortages.value
+    }
+    counter("engram_connections_accepted_total", "Connections accepted.") { $0.accepted.value }
+    counter("engram_accept_pauses_total", "Times that accepting paused for want of descriptors or memory.") {
+      $0.acceptPauses.value
+    }
+    counter("engram_received_bytes_total", "Bytes received from clients.") { $0.receivedBytes.value }
+    counter("engram_sent_bytes_total", "Bytes sent to clients.") { $0.sentBytes.value }
+  }
+}

@@ -1,0 +1,232 @@
+import Bytes
+import Glibc
+import HTTP
+import Model
+import Testing
+
+@testable import API
+
+/// The contract against the tables that the server answers by.
+@Suite struct ContractTests {
+  private static let routes = Route.Name.allCases.filter { $0 != .none }
+  private static let document = JSON.read(ContractDocument(version: "1").bytes)
+
+  private func item(_ path: String) throws -> JSON {
+    try #require(Self.document?["paths"]?[path], "\(path) is not in the document")
+  }
+
+  @Test func `the document is JSON, and has every route and no other`() throws {
+    let document = try #require(Self.document)
+    #expect(document["openapi"] == .text("3.1.1"))
+    let paths = try #require(document["paths"]?.names)
+    #expect(paths.sorted() == Self.routes.flatMap(\.paths).sorted())
+    let ids = try paths.flatMap { path in
+      try ["get", "head", "post"].compactMap { try item(path)[$0]?["operationId"] }
+    }
+    #expect(Set(ids.map(\.description)).count == ids.count, "an operationId stands twice")
+  }
+
+  @Test(arguments: routes)
+  func `templates lead to their route, with every segment filled`(route: Route.Name) throws {
+    #expect(!route.paths.isEmpty)
+    for template in route.paths {
+      let subject = ContractDocument.subject(of: template)
+      let path = template.split(separator: "/").map { $0.hasPrefix("{") ? "a-name" : String($0) }
+        .joined(separator: "/")
+      for prefix in ["/", "/v1/"] {
+        let bytes = Array((prefix + path).utf8)
+        let found = bytes.withUnsafeBytes { bytes in
+          Route.match(ByteRun(offset: 0, length: UInt32(bytes.count)), in: bytes).map {
+            ($0.name, String(decoding: $0.subject.bytes(in: bytes), as: UTF8.self))
+          }
+        }
+        #expect(found?.0 == route, "\(prefix)\(path)")
+        #expect(found?.1 == (subject.isEmpty ? "" : "a-name"))
+      }
+    }
+  }
+
+  @Test(arguments: routes)
+  func `methods and parameters are those of the table`(route: Route.Name) throws {
+    for path in route.paths {
+      let item = try item(path)
+      let methods = Set(item.names.filter { $0 != "parameters" })
+      let taken = Method.allCases.filter { route.takes($0) }.map { "\($0)" }
+      #expect(methods == Set(taken), "\(path)")
+      let documented = try #require(item["parameters"]?.elements).compactMap { parameter -> String? in
+        guard let name = parameter["name"]?.string, let place = parameter["in"]?.string else { return nil }
+        return "\(place) \(name)"
+      }
+      var expected = ["header X-Request-ID"]
+      for parameter in route.parameters {
+        let name = parameter.place == .path ? ContractDocument.subject(of: path) : parameter.name
+        expected.append("\(parameter.place.rawValue) \(name)")
+      }
+      #expect(documented == expected, "\(path)")
+    }
+  }
+
+  @Test func `no other names than those of the table are asked of a query`() throws {
+    // A handler that lists names of its own would not be held by the table: the sources have none.
+    let folder = "\(#filePath)".split(separator: "/").dropLast(3).joined(separator: "/")
+    let names = try entries("/\(folder)/Sources/API").filter { $0.hasSuffix(".swift") }
+    #expect(names.contains("StreamRoute.swift"))
+    let known = Set(Self.routes.flatMap(\.queryNames))
+    for name in names {
+      let lines = try text("/\(folder)/Sources/API/\(name)").split(separator: "\n")
+      for line in lines where line.contains("known: [\"") {
+        let listed = line.split(separator: "\"", omittingEmptySubsequences: false).enumerated()
+          .filter { $0.offset % 2 == 1 }.map { String($0.element) }
+        for one in listed {
+          #expect(known.contains(one), "\(name) takes \(one), which the table doesn't have")
+        }
+      }
+    }
+  }
+
+  @Test func `every error code and status is documented`() throws {
+    let document = try #require(Self.document)
+    let codes = try #require(document["components"]?["schemas"]?["ErrorCode"]?["enum"]?.elements)
+    #expect(codes.compactMap(\.string) == ErrorCode.allCases.map { "\($0.name)" })
+    for route in Self.routes {
+      let operation = try #require(Operation.of(route))
+      #expect(operation.ids.count == route.paths.count)
+      let answers = operation.answers.map(\.status.code) + ContractDocument.refusals(operation).map(\.status)
+      #expect(Set(answers).count == answers.count, "\(route) has a status twice")
+      for status in HTTPError.allCases.map(\.status.code) { #expect(answers.contains(status), "\(route)") }
+      for path in route.paths {
+        let responses = try #require(try item(path)[route.takes(.post) ? "post" : "get"]?["responses"])
+        #expect(Set(responses.names) == Set(answers.map { "\($0)" }), "\(path)")
+      }
+    }
+  }
+
+  @Test func `every reference leads somewhere`() throws {
+    let document = try #require(Self.document)
+    var found = 0
+    func walk(_ value: JSON) {
+      for (name, member) in value.members {
+        if name == "$ref", let target = member.string {
+          found += 1
+          var place: JSON? = document
+          for step in target.dropFirst(2).split(separator: "/") { place = place?[String(step)] }
+          #expect(place != nil, "\(target) is not in the document")
+        }
+        walk(member)
+      }
+      for element in value.elements { walk(element) }
+    }
+    walk(document)
+    #expect(found > 100)
+  }
+
+  @Test func `limits are those of the model`() throws {
+    let schemas = try #require(Self.document?["components"]?["schemas"])
+    func limit(_ path: String...) -> Int? {
+      path.reduce(schemas as JSON?) { $0?[$1] }?.number
+    }
+    #expect(limit("Identifier", "maxLength") == Limits.identifierBytesMax)
+    #expect(limit("Metadata", "maxProperties") == Limits.metadataPairsMax)
+    #expect(limit("Metadata", "propertyNames", "maxLength") == Limits.metadataKeyBytesMax)
+    #expect(limit("Metadata", "additionalProperties", "maxLength") == Limits.metadataValueBytesMax)
+    #expect(limit("NewWorkUnits", "maxItems") == Limits.batchUnitsMax)
+    #expect(limit("NewWorkUnit", "properties", "relationships", "maxItems") == Limits.relationshipsMax)
+    #expect(limit("NewWorkUnit", "properties", "expected_sequence", "maximum") == Int(Limits.integerMax))
+    #expect(limit("ResourcePath", "maxLength") == Limits.resourcePathBytesMax + 1)
+    #expect(limit("UnitPage", "properties", "work_units", "maxItems") == Limits.pageMax)
+    #expect(limit("Context", "properties", "agent_ids", "maxItems") == Limits.contextAgentsMax)
+    let page = try #require(JSON.read(Array(Parameter.limit.schema.utf8)))
+    #expect(page["maximum"]?.number == Limits.pageMax)
+    #expect(page["default"]?.number == Limits.pageDefault)
+  }
+
+  @Test func `the page of limits has each with its number`() throws {
+    let page = try text(besideSources: "Sources/API/LIMITS.md")
+    let limits: [(String, Int)] = [
+      ("headBytesMax", Limits.headBytesMax), ("headFieldsMax", Limits.headFieldsMax),
+      ("bodyBytesMax", Limits.bodyBytesMax), ("jsonDepthMax", Limits.jsonDepthMax),
+      ("integerMax", Int(Limits.integerMax)), ("ignoredMembersMax", Limits.ignoredMembersMax),
+      ("idempotencyKeyBytesMax", Limits.idempotencyKeyBytesMax),
+      ("idempotencyMicroseconds", Int(Limits.idempotencyMicroseconds)),
+      ("requestIDBytesMax", Limits.requestIDBytesMax), ("identifierBytesMax", Limits.identifierBytesMax),
+      ("payloadBytesMax", Limits.payloadBytesMax), ("metadataPairsMax", Limits.metadataPairsMax),
+      ("metadataKeyBytesMax", Limits.metadataKeyBytesMax),
+      ("metadataValueBytesMax", Limits.metadataValueBytesMax), ("relationshipsMax", Limits.relationshipsMax),
+      ("batchUnitsMax", Limits.batchUnitsMax), ("contextAgentsMax", Limits.contextAgentsMax),
+      ("contextPinsMax", Limits.contextPinsMax), ("displayNameBytesMax", Limits.displayNameBytesMax),
+      ("resourcePathBytesMax", Limits.resourcePathBytesMax), ("pageMax", Limits.pageMax),
+      ("pageDefault", Limits.pageDefault), ("graphDepthMax", Limits.graphDepthMax),
+      ("outboxBytesMax", Limits.outboxBytesMax), ("logBytesMax", Limits.logBytesMax),
+      ("unappliedBytesMax", Limits.unappliedBytesMax), ("inflightBodyBytesMax", Limits.inflightBodyBytesMax),
+    ]
+    for (name, number) in limits {
+      let line = page.split(separator: "\n").first { $0.contains("`\(name)`") }
+      #expect(line?.split { !$0.isNumber }.contains("\(number)") == true, "\(name): \(number)")
+    }
+    let declared = try text(besideSources: "Sources/Model/Limits.swift").split(separator: "\n")
+      .filter { $0.contains("public static let") }
+    #expect(declared.count >= limits.count)
+    for line in declared {
+      let name = line.split(separator: "let ")[1].prefix { $0.isLetter }
+      #expect(page.contains("`\(name)`"), "\(name) is not on the page")
+    }
+    for code in ErrorCode.allCases {
+      #expect(page.contains("| `\(code.name)` | \(code.status) |"), "\(code.name)")
+    }
+  }
+
+  @Test func `examples of requests are read as the server reads them`() throws {
+    #expect(Examples.newUnits.map(\.name) == Examples.createdUnits.map(\.name))
+    #expect((Examples.batches + Examples.lines).map(\.name) == Examples.createdBatches.map(\.name))
+    let draft = UnitDraft()
+    for (name, value) in Examples.newUnits {
+      let problem = Array(value.utf8).withUnsafeBytes { draft.parse($0) }
+      #expect(problem == nil, "\(name): \(problem?.detail ?? "")")
+    }
+    for (name, value) in Examples.batches {
+      let body = try #require(JSON.read(Array(value.utf8)), "\(name) is not JSON")
+      #expect((body["work_units"] ?? body).elements.count == 2)
+    }
+    for (name, value) in Examples.lines {
+      let lines = try #require(JSON.read(Array(value.utf8))?.string, "\(name) is not JSON")
+      for line in lines.split(separator: "\n") {
+        let problem = Array(line.utf8).withUnsafeBytes { draft.parse($0) }
+        #expect(problem == nil, "\(name): \(problem?.detail ?? "")")
+      }
+    }
+  }
+
+  @Test func `white space goes between tokens only`() {
+    let text = #"{ "a b" : [ 1 , "c\" d\\" , " " ] }"#
+    #expect(String(decoding: ContractDocument.compact(text), as: UTF8.self) == #"{"a b":[1,"c\" d\\"," "]}"#)
+  }
+}
+
+// MARK: Files of the checkout
+
+private func text(besideSources path: String) throws -> String {
+  let root = "\(#filePath)".split(separator: "/").dropLast(3).joined(separator: "/")
+  return try text("/\(root)/\(path)")
+}
+
+private func text(_ path: String) throws -> String {
+  let file = try #require(fopen(path, "r"), "\(path) can't be read")
+  defer { fclose(file) }
+  var bytes: [UInt8] = []
+  var piece = [UInt8](repeating: 0, count: 1 << 16)
+  while case let count = fread(&piece, 1, piece.count, file), count > 0 { bytes += piece[..<count] }
+  return String(decoding: bytes, as: UTF8.self)
+}
+
+private func entries(_ path: String) throws -> [String] {
+  let directory = try #require(opendir(path), "\(path) can't be read")
+  defer { closedir(directory) }
+  var names: [String] = []
+  while let entry = readdir(directory) {
+    names.append(
+      withUnsafePointer(to: &entry.pointee.d_name) { tuple in
+        tuple.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      })
+  }
+  return names
+}
