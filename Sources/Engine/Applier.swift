@@ -168,21 +168,25 @@ public final class Applier: @unchecked Sendable {
 
   /// Waits for the first batch, then a little longer for a full share.
   private func waitForWork() {
-    var until = Applier.deadline(in: 1_000_000_000)
-    sem_timedwait(wake, &until)
+    let hasWork = queue.withLock { !$0.batches.isEmpty || $0.isStopping || $0.wantsFlush }
+    if !hasWork { wait(nanoseconds: Applier.second) }
     let gathers = queue.withLock { !$0.batches.isEmpty && !isFull($0) && !$0.isStopping }
-    guard gathers else { return }
-    until = Applier.deadline(in: limits.nanoseconds)
-    sem_timedwait(wake, &until)
+    if gathers { wait(nanoseconds: limits.nanoseconds) }
   }
 
-  private static func deadline(in nanoseconds: UInt64) -> timespec {
-    var time = timespec()
-    clock_gettime(CLOCK_REALTIME, &time)
-    let sum = UInt64(time.tv_nsec) + nanoseconds
-    time.tv_sec += Int(sum / 1_000_000_000)
-    time.tv_nsec = Int(sum % 1_000_000_000)
-    return time
+  private static let second: UInt64 = 1_000_000_000
+
+  private func wait(nanoseconds: UInt64) { MonotonicWait.wait(wake, nanoseconds: nanoseconds) }
+
+  /// Waits for a second, but no longer than until `stop`. True: stopping.
+  private func restsUntilStop() -> Bool {
+    let end = EventLoop.monotonicNanoseconds() + Applier.second
+    while true {
+      if queue.withLock({ $0.isStopping }) { return true }
+      let now = EventLoop.monotonicNanoseconds()
+      guard now < end else { return false }
+      wait(nanoseconds: end - now)
+    }
   }
 
   /// False: the store has failed for good.
@@ -193,7 +197,8 @@ public final class Applier: @unchecked Sendable {
     for batch in batches {
       for offset in 0..<batch.count { records.append(batch.record(offset)) }
     }
-    for _ in 0...limits.patienceSeconds {
+    var seconds = 0
+    while true {
       do {
         try store.apply(records, upTo: last.lastPosition)
         failures.store(0, ordering: .relaxed)
@@ -201,12 +206,17 @@ public final class Applier: @unchecked Sendable {
         return true
       } catch {
         failures.add(1, ordering: .relaxed)
-        if queue.withLock({ $0.isStopping }) { return false }
-        sleep(1)
+        // A full file system is waited for: writes are refused meanwhile, and what is durable stays in the log.
+        // Anything else may be over after a restart, which replays.
+        if !error.isStorageFull { seconds += 1 }
+        if error.severity == .integrity || seconds > limits.patienceSeconds {
+          onFailure("the store has refused writes for \(seconds) seconds: \(error)")
+          return false
+        }
+        // What isn't applied is in the log, and the next start applies it.
+        if restsUntilStop() { return false }
       }
     }
-    onFailure("the store has refused writes for \(limits.patienceSeconds) seconds")
-    return false
   }
 
   private func refreshPersisted() {

@@ -1,4 +1,8 @@
 internal import CRocksDB
+internal import CRocksDiary
+#if canImport(Glibc)
+  internal import Glibc
+#endif
 
 extension RocksDatabase {
   /// Opens or creates the database in the directory `path`, with every family of `StoreFamily`.
@@ -50,6 +54,12 @@ extension RocksDatabase {
     }
     let cache: OpaquePointer = rocksdb_cache_create_lru(max(options.blockCacheBytes, 1 << 20))
     let shared = databaseOptions(options)
+    // The directory may not be there yet, and the diary lies in it. RocksDB reports what can't be made.
+    mkdir(path, 0o755)
+    let warnings: Int32 = 2
+    let diary = engram_diary_create("\(path)/LOG", warnings, 4 << 20)
+    rocksdb_options_set_info_log(shared, OpaquePointer(diary))
+    engram_diary_destroy(diary)
     defer { rocksdb_options_destroy(shared) }
     var families: [OpaquePointer?] = []
     for family in StoreFamily.allCases {
@@ -116,11 +126,7 @@ extension RocksDatabase {
     // One writer, always.
     rocksdb_options_set_allow_concurrent_memtable_write(shared, 0)
     rocksdb_options_set_enable_write_thread_adaptive_yield(shared, 0)
-    // RocksDB's own diary: warnings and worse, at most 4 files of 4 MiB, no periodic statistics.
-    let warnings: Int32 = 2
-    rocksdb_options_set_info_log_level(shared, warnings)
-    rocksdb_options_set_max_log_file_size(shared, 4 << 20)
-    rocksdb_options_set_keep_log_file_num(shared, 4)
+    // RocksDB's own diary has no periodic statistics.
     rocksdb_options_set_stats_dump_period_sec(shared, 0)
     rocksdb_options_set_stats_persist_period_sec(shared, 0)
     return shared
