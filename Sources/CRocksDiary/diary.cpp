@@ -21,7 +21,7 @@ namespace {
 class Diary : public rocksdb::Logger {
  public:
   Diary(const char *path, rocksdb::InfoLogLevel level, size_t bytes_max)
-      : rocksdb::Logger(level), path_(path), bytes_max_(bytes_max) {
+      : rocksdb::Logger(level), path_(path ? path : ""), bytes_max_(bytes_max) {
     Open();
   }
 
@@ -31,6 +31,7 @@ class Diary : public rocksdb::Logger {
 
   using rocksdb::Logger::Logv;
   void Logv(const char *format, va_list arguments) override {
+    if (path_.empty()) return;
     char line[1024];
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -54,6 +55,7 @@ class Diary : public rocksdb::Logger {
 
  private:
   void Open() {
+    if (path_.empty()) return;
     file_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     struct stat status;
     written_ = file_ >= 0 && fstat(file_, &status) == 0 ? (size_t)status.st_size : 0;

@@ -7,11 +7,22 @@ internal import CRocksDiary
 extension RocksDatabase {
   /// Opens or creates the database in the directory `path`, with every family of `StoreFamily`.
   static func open(_ path: String, _ options: StoreOptions) throws(StoreError) -> RocksDatabase {
+    try open(path, options, readOnly: false)
+  }
+
+  /// Opens what is there, and writes nothing.
+  static func openReadOnly(_ path: String, _ options: StoreOptions) throws(StoreError) -> RocksDatabase {
+    try open(path, options, readOnly: true)
+  }
+
+  private static func open(
+    _ path: String, _ options: StoreOptions, readOnly: Bool
+  ) throws(StoreError) -> RocksDatabase {
     try refuseUnknownFamilies(path)
     var options = options
     while true {
       do {
-        return try open(path, withEverything: options)
+        return try open(path, withEverything: options, readOnly: readOnly)
       } catch {
         // What this build of RocksDB or this file system can't do is left out, one thing after another.
         if options.compression != .none, error.message.contains("not linked with the binary") {
@@ -44,7 +55,8 @@ extension RocksDatabase {
     }
   }
 
-  private static func open(_ path: String, withEverything options: StoreOptions) throws(RocksFailure)
+  private static func open(_ path: String, withEverything options: StoreOptions, readOnly: Bool)
+    throws(RocksFailure)
     -> RocksDatabase
   {
     if options.lowersCompactionPriority {
@@ -55,9 +67,9 @@ extension RocksDatabase {
     let cache: OpaquePointer = rocksdb_cache_create_lru(max(options.blockCacheBytes, 1 << 20))
     let shared = databaseOptions(options)
     // The directory may not be there yet, and the diary lies in it. RocksDB reports what can't be made.
-    mkdir(path, 0o755)
+    if !readOnly { mkdir(path, 0o755) }
     let warnings: Int32 = 2
-    let diary = engram_diary_create("\(path)/LOG", warnings, 4 << 20)
+    let diary = engram_diary_create(readOnly ? nil : "\(path)/LOG", warnings, 4 << 20)
     rocksdb_options_set_info_log(shared, OpaquePointer(diary))
     engram_diary_destroy(diary)
     defer { rocksdb_options_destroy(shared) }
@@ -71,8 +83,13 @@ extension RocksDatabase {
     do {
       opened = try withNames { names throws(RocksFailure) in
         try rocks { error in
-          rocksdb_open_column_families(
-            shared, path, Int32(families.count), names, &families, &handles, error)
+          if readOnly {
+            rocksdb_open_for_read_only_column_families(
+              shared, path, Int32(families.count), names, &families, &handles, 0, error)
+          } else {
+            rocksdb_open_column_families(
+              shared, path, Int32(families.count), names, &families, &handles, error)
+          }
         }
       }
     } catch {

@@ -102,7 +102,10 @@ class FullFileSystem(unittest.TestCase):
     def starts_full(self, server, kept):
         with server.client() as client:
             self.assertEqual(client.all_units("start"), kept)
-            until(lambda: client.post(unit("start", "no")).status == 507, 10, "a 507")
+            # A spare segment of the last run may still take some.
+            while (answer := client.post(unit("start", "few"))).status == 201:
+                kept.append(answer.json()["work_unit"])
+            self.assertEqual((answer.status, answer.json()["code"]), (507, "storage_full"))
             until(lambda: client.get("/readyz").status == 503, 10, "not ready")
 
     def test_full_from_the_very_first_start(self):

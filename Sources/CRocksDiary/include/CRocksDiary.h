@@ -6,7 +6,7 @@
 extern "C" {
 #endif
 
-// A diary at `path`: lines of `level` (rocksdb::InfoLogLevel) and above. At `bytes_max` the file becomes `path`.old and
+// A diary at `path` (null: none is kept): lines of `level` (rocksdb::InfoLogLevel) and above. At `bytes_max` the file becomes `path`.old and
 // another one is begun. Gives a `rocksdb_logger_t *`; the options that it is set in share it.
 void *engram_diary_create(const char *path, int level, unsigned long bytes_max);
 void engram_diary_destroy(void *diary);
