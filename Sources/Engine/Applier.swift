@@ -15,7 +15,7 @@ public final class Applier: @unchecked Sendable {
     public var units = 1000
     public var nanoseconds: UInt64 = 50_000_000
     /// How long a failing store is tried again, once a second, before the process gives up.
-    public var patienceSeconds = 30
+    public var patienceSeconds = 10
     /// While a start's backlog is applied, the store writes it to disk each time so many bytes have come together:
     /// or else a server that is killed again and again would replay ever more.
     public var replayedBytesMax = 32 << 20
