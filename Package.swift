@@ -50,6 +50,8 @@ let package = Package(
       linkerSettings: [.linkedLibrary("uring")]),
     .target(name: "CBytes", cSettings: [.unsafeFlags(["-O2"])]),
     .systemLibrary(name: "CRocksDB", providers: [.apt(["librocksdb-dev"])]),
+    // Without RTTI: the library has no type information of the class that this one extends.
+    .target(name: "CRocksDiary", cxxSettings: [.unsafeFlags(["-O2", "-std=c++17", "-fno-rtti"])]),
     room("Bytes", ["CBytes"]),
     room("Model", ["Bytes"]),
     room("Telemetry", []),
@@ -59,7 +61,7 @@ let package = Package(
     room("Router", ["Bytes"]),
     // Floor 2
     room("WAL", ["Bytes", "Model", "Telemetry", "EventLoop"]),
-    room("Storage", ["Bytes", "Model", "Telemetry", "CRocksDB"]),
+    room("Storage", ["Bytes", "Model", "Telemetry", "CRocksDB", "CRocksDiary"]),
     room("Notifier", ["Model"]),
     // Floor 3
     room("Engine", ["Bytes", "Model", "Telemetry", "EventLoop", "Router", "WAL", "Storage", "Notifier"]),

@@ -1,4 +1,5 @@
 #include "CIOUring.h"
+#include <semaphore.h>
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 _Thread_local void *engram_thread_loop;
+_Thread_local uint64_t engram_thread_lost_ns;
 
 int engram_ring_init(struct io_uring *ring, unsigned entries, struct io_uring_params *params) {
   memset(ring, 0, sizeof *ring);
@@ -66,4 +68,13 @@ ssize_t engram_write_durably(int file, const void *base, size_t length, off_t of
   struct iovec run = {.iov_base = (void *)base, .iov_len = length};
   ssize_t result = pwritev2(file, &run, 1, offset, RWF_DSYNC);
   return result < 0 ? -errno : result;
+}
+
+int engram_semaphore_wait(void *semaphore, uint64_t ns) {
+  struct timespec until;
+  clock_gettime(CLOCK_MONOTONIC, &until);
+  uint64_t end = (uint64_t)until.tv_nsec + ns % 1000000000u;
+  until.tv_sec += (time_t)(ns / 1000000000u + end / 1000000000u);
+  until.tv_nsec = (long)(end % 1000000000u);
+  return sem_clockwait((sem_t *)semaphore, CLOCK_MONOTONIC, &until) == 0 ? 0 : errno;
 }

@@ -61,11 +61,20 @@ extern _Thread_local void *engram_thread_loop;
 static inline void *engram_current_loop(void) { return engram_thread_loop; }
 static inline void engram_set_current_loop(void *loop) { engram_thread_loop = loop; }
 
+// Time that this thread was not let run (SIGSTOP, a suspended machine): a loop finds it out and adds it here.
+extern _Thread_local uint64_t engram_thread_lost_ns;
+static inline void engram_lose_time(uint64_t ns) { engram_thread_lost_ns += ns; }
+
+// CLOCK_MONOTONIC without the time that the thread has lost.
 static inline uint64_t engram_monotonic_ns(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec - engram_thread_lost_ns;
 }
+
+// Waits on a semaphore (`sem_t *`) for at most so long by CLOCK_MONOTONIC, which nobody sets: sem_clockwait(3), glibc
+// 2.30. Returns 0 or the error number.
+int engram_semaphore_wait(void *semaphore, uint64_t ns);
 
 // ---- Submission and completion ----
 

@@ -15,7 +15,7 @@ public final class Applier: @unchecked Sendable {
     public var units = 1000
     public var nanoseconds: UInt64 = 50_000_000
     /// How long a failing store is tried again, once a second, before the process gives up.
-    public var patienceSeconds = 30
+    public var patienceSeconds = 10
     /// While a start's backlog is applied, the store writes it to disk each time so many bytes have come together:
     /// or else a server that is killed again and again would replay ever more.
     public var replayedBytesMax = 32 << 20
@@ -170,21 +170,25 @@ public final class Applier: @unchecked Sendable {
 
   /// Waits for the first batch, then a little longer for a full share.
   private func waitForWork() {
-    var until = Applier.deadline(in: 1_000_000_000)
-    sem_timedwait(wake, &until)
+    let hasWork = queue.withLock { !$0.batches.isEmpty || $0.isStopping || $0.wantsFlush }
+    if !hasWork { wait(nanoseconds: Applier.second) }
     let gathers = queue.withLock { !$0.batches.isEmpty && !isFull($0) && !$0.isStopping }
-    guard gathers else { return }
-    until = Applier.deadline(in: limits.nanoseconds)
-    sem_timedwait(wake, &until)
+    if gathers { wait(nanoseconds: limits.nanoseconds) }
   }
 
-  private static func deadline(in nanoseconds: UInt64) -> timespec {
-    var time = timespec()
-    clock_gettime(CLOCK_REALTIME, &time)
-    let sum = UInt64(time.tv_nsec) + nanoseconds
-    time.tv_sec += Int(sum / 1_000_000_000)
-    time.tv_nsec = Int(sum % 1_000_000_000)
-    return time
+  private static let second: UInt64 = 1_000_000_000
+
+  private func wait(nanoseconds: UInt64) { MonotonicWait.wait(wake, nanoseconds: nanoseconds) }
+
+  /// Waits for a second, but no longer than until `stop`. True: stopping.
+  private func restsUntilStop() -> Bool {
+    let end = EventLoop.monotonicNanoseconds() + Applier.second
+    while true {
+      if queue.withLock({ $0.isStopping }) { return true }
+      let now = EventLoop.monotonicNanoseconds()
+      guard now < end else { return false }
+      wait(nanoseconds: end - now)
+    }
   }
 
   /// False: the store has failed for good.
@@ -195,8 +199,13 @@ public final class Applier: @unchecked Sendable {
     for batch in batches {
       for offset in 0..<batch.count { records.append(batch.record(offset)) }
     }
+<<<<<<< HEAD
     for _ in 0...limits.patienceSeconds {
       let begun = EventLoop.monotonicNanoseconds()
+=======
+    var seconds = 0
+    while true {
+>>>>>>> i3-endure
       do {
         try store.apply(records, upTo: last.lastPosition)
         onApply?(EventLoop.monotonicNanoseconds() &- begun, true)
@@ -205,13 +214,23 @@ public final class Applier: @unchecked Sendable {
         return true
       } catch {
         failures.add(1, ordering: .relaxed)
+<<<<<<< HEAD
         onApply?(EventLoop.monotonicNanoseconds() &- begun, false)
         if queue.withLock({ $0.isStopping }) { return false }
         sleep(1)
+=======
+        // A full file system is waited for: writes are refused meanwhile, and what is durable stays in the log.
+        // Anything else may be over after a restart, which replays.
+        if !error.isStorageFull { seconds += 1 }
+        if error.severity == .integrity || seconds > limits.patienceSeconds {
+          onFailure("the store has refused writes for \(seconds) seconds: \(error)")
+          return false
+        }
+        // What isn't applied is in the log, and the next start applies it.
+        if restsUntilStop() { return false }
+>>>>>>> i3-endure
       }
     }
-    onFailure("the store has refused writes for \(limits.patienceSeconds) seconds")
-    return false
   }
 
   private func refreshPersisted() {

@@ -1,5 +1,4 @@
 internal import EventLoop
-internal import Glibc
 internal import Model
 internal import Storage
 internal import Telemetry
@@ -19,6 +18,10 @@ final class Housekeeping: TimerTarget, @unchecked Sendable {
   var lastCommit: UInt64 = 0
   /// Called once, when nothing is under way any more.
   var drained: (@Sendable () -> Void)?
+  /// The server ends: no append is taken any more, and none waits for room on a full disk.
+  var isEnding = false
+  private var hasGivenUp = false
+  private var doubt = StoreDoubt()
   private var ticks = 0
   private var roundsSinceFlush = 0
   private var isLooking = false
@@ -39,7 +42,11 @@ final class Housekeeping: TimerTarget, @unchecked Sendable {
   }
 
   private func finishDraining(_ engine: LiveEngine) {
-    guard let drained, engine.home.isIdle, engine.log.isIdle, engine.home.isWitnessed else { return }
+    guard isEnding else { return }
+    if engine.home.giveUpWaiting() { hasGivenUp = true }
+    guard let drained, engine.log.isIdle, hasGivenUp || (engine.home.isIdle && engine.home.isWitnessed) else {
+      return
+    }
     self.drained = nil
     drained()
   }
@@ -81,12 +88,21 @@ final class Housekeeping: TimerTarget, @unchecked Sendable {
     isLooking = true
     let store = engine.store
     let path = engine.disk.path
+<<<<<<< HEAD
     let process = engine.metrics.process
     let taken = engine.read({
       process.sample()
       return (free: Housekeeping.freeBytes(path), health: store.health())
     }) {
       [weak self] found in
+=======
+    let least = engine.home.limits.freeBytesMin
+    let taken = engine.read({
+      let free = FreeSpace.bytes(at: path)
+      if let free { Ballast(besides: path).makeUp(free: free, keeping: least) }
+      return (free: free, health: store.health())
+    }) { [weak self] found in
+>>>>>>> i3-endure
       self?.isLooking = false
       self?.saw(found.free, found.health)
     }
@@ -104,20 +120,23 @@ final class Housekeeping: TimerTarget, @unchecked Sendable {
     engine.metrics.storePendingBytes.set(Int64(clamping: health.pendingCompactionBytes))
     engine.metrics.store.show(health)
     let failures = engine.applier.failureCount
+    doubt.look(
+      errors: health.backgroundErrors, applied: engine.applier.appliedPosition,
+      persisted: engine.applier.persistedPosition, isWriting: failures == 0,
+      isSpaceShort: engine.home.isSpaceShort)
+    if doubt.wantsFlush { engine.applier.requestFlush() }
     engine.change {
       $0.isSpaceShort = engine.home.isSpaceShort
-      $0.isStoreHealthy = health.isHealthy && failures == 0
+      $0.isStoreHealthy = !doubt.isOpen && !health.isWriteStopped && failures == 0
       $0.storeDetail =
         $0.isStoreHealthy
         ? "healthy"
         : "\(health.backgroundErrors) background errors, \(failures) failed writes"
           + (health.isWriteStopped ? ", writes stopped" : "")
     }
-  }
-
-  private static func freeBytes(_ path: String) -> UInt64? {
-    var status = statvfs()
-    guard statvfs(path, &status) == 0 else { return nil }
-    return UInt64(status.f_bavail) &* UInt64(status.f_frsize)
+    if doubt.isHopeless {
+      engine.onFatal?(
+        "the store has written nothing to disk since \(health.backgroundErrors) background errors")
+    }
   }
 }

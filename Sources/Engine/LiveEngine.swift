@@ -187,9 +187,16 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
   /// Takes no more appends, then calls `done` on the home loop once all that were under way are durable and the
   /// log bears witness to it. Home loop.
   public func drain(_ done: @escaping @Sendable () -> Void) {
-    change { $0.isDraining = true }
+    beginEnding()
     home.drain()
     housekeeping.drained = done
+  }
+
+  /// The end is near: appends that wait for room on a full disk are refused instead, so that their connections end
+  /// too. Everything else goes on. Home loop.
+  public func beginEnding() {
+    change { $0.isDraining = true }
+    housekeeping.isEnding = true
   }
 
   /// Ends the work that comes back to the loops. Before they end; not on one of them.

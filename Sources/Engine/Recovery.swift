@@ -118,6 +118,8 @@ extension LiveEngine {
   ) throws(StartError) -> (LiveEngine, StartReport) {
     var report = StartReport()
     let disk = try Recovery.disk("\(directory)/wal", loops[0])
+    let ballast = Ballast(besides: disk.path)
+    ballast.giveIfShort()
     let path = "\(directory)/db"
     var store = try Recovery.existingStore(path, storeOptions)
     var batches: [Batch] = []
@@ -136,6 +138,9 @@ extension LiveEngine {
       if store == nil { store = try RocksStore(path: path, logUUID: identity.bytes, options: storeOptions) }
       guard let store else {
         throw StoreError(operation: "open", message: "no store", severity: .operational)
+      }
+      if let free = FreeSpace.bytes(at: directory) {
+        ballast.makeUp(free: free, keeping: limits.freeBytesMin)
       }
       report.tail = recovered.tail.lastPosition
       report.recoveredEvents = recovered.records

@@ -1,3 +1,4 @@
+internal import EventLoop
 internal import Glibc
 internal import Synchronization
 
@@ -54,12 +55,11 @@ final class Countdown: Sendable {
 
   /// False if it took longer.
   func wait(seconds: UInt64) -> Bool {
-    var until = timespec()
-    clock_gettime(CLOCK_REALTIME, &until)
-    until.tv_sec += Int(seconds)
-    while sem_timedwait(semaphore, &until) != 0 {
-      if errno == ETIMEDOUT { return false }
+    let end = EventLoop.monotonicNanoseconds() + seconds * 1_000_000_000
+    while true {
+      let now = EventLoop.monotonicNanoseconds()
+      if MonotonicWait.wait(semaphore, nanoseconds: end > now ? end - now : 0) { return true }
+      if now >= end { return false }
     }
-    return true
   }
 }

@@ -100,12 +100,22 @@ public final class Server: @unchecked Sendable {
 
   private static func makeLoops(_ count: Int) throws(ServerFailure) -> [EventLoop] {
     do throws(RingError) {
+      var options = LoopOptions()
+      options.descriptorsReserved = descriptorsReserved()
       var loops: [EventLoop] = []
-      for index in 0..<count { loops.append(try EventLoop(index: index)) }
+      for index in 0..<count { loops.append(try EventLoop(index: index, options: options)) }
       return loops
     } catch {
       throw ServerFailure(EX_UNAVAILABLE, "\(error)")
     }
+  }
+
+  /// A quarter of the open files that the process may have is for log and store, and at most so many: a store of
+  /// 100 GB has a thousand tables.
+  private static func descriptorsReserved() -> Int {
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 0 }
+    return Int(clamping: min(limit.rlim_cur / 4, 4096))
   }
 
   /// The port that is served: the kernel's choice if 0 was asked for.
@@ -167,6 +177,8 @@ public final class Server: @unchecked Sendable {
   /// Stops accepting, answers what is under way, ends the streams, makes everything durable, and closes.
   func stop() {
     budget.isDraining.store(true, ordering: .releasing)
+    let engine = engine
+    engine.homeLoop.perform { engine.beginEnding() }
     let left = Countdown(acceptors.count)
     for (acceptor, listener) in zip(acceptors, listeners) {
       listener.loop.perform {
@@ -182,7 +194,6 @@ public final class Server: @unchecked Sendable {
       }
     }
     let durable = Countdown(1)
-    let engine = engine
     engine.homeLoop.perform { engine.drain { durable.countDown() } }
     _ = durable.wait(seconds: Server.drainSeconds)
     status.isServing.store(false, ordering: .releasing)

@@ -1,13 +1,28 @@
 internal import CRocksDB
+internal import CRocksDiary
+#if canImport(Glibc)
+  internal import Glibc
+#endif
 
 extension RocksDatabase {
   /// Opens or creates the database in the directory `path`, with every family of `StoreFamily`.
   static func open(_ path: String, _ options: StoreOptions) throws(StoreError) -> RocksDatabase {
+    try open(path, options, readOnly: false)
+  }
+
+  /// Opens what is there, and writes nothing.
+  static func openReadOnly(_ path: String, _ options: StoreOptions) throws(StoreError) -> RocksDatabase {
+    try open(path, options, readOnly: true)
+  }
+
+  private static func open(
+    _ path: String, _ options: StoreOptions, readOnly: Bool
+  ) throws(StoreError) -> RocksDatabase {
     try refuseUnknownFamilies(path)
     var options = options
     while true {
       do {
-        return try open(path, withEverything: options)
+        return try open(path, withEverything: options, readOnly: readOnly)
       } catch {
         // What this build of RocksDB or this file system can't do is left out, one thing after another.
         if options.compression != .none, error.message.contains("not linked with the binary") {
@@ -40,7 +55,8 @@ extension RocksDatabase {
     }
   }
 
-  private static func open(_ path: String, withEverything options: StoreOptions) throws(RocksFailure)
+  private static func open(_ path: String, withEverything options: StoreOptions, readOnly: Bool)
+    throws(RocksFailure)
     -> RocksDatabase
   {
     if options.lowersCompactionPriority {
@@ -50,6 +66,12 @@ extension RocksDatabase {
     }
     let cache: OpaquePointer = rocksdb_cache_create_lru(max(options.blockCacheBytes, 1 << 20))
     let shared = databaseOptions(options)
+    // The directory may not be there yet, and the diary lies in it. RocksDB reports what can't be made.
+    if !readOnly { mkdir(path, 0o755) }
+    let warnings: Int32 = 2
+    let diary = engram_diary_create(readOnly ? nil : "\(path)/LOG", warnings, 4 << 20)
+    rocksdb_options_set_info_log(shared, OpaquePointer(diary))
+    engram_diary_destroy(diary)
     defer { rocksdb_options_destroy(shared) }
     let expiry = AnswerExpiry()
     var families: [OpaquePointer?] = []
@@ -63,8 +85,13 @@ extension RocksDatabase {
     do {
       opened = try withNames { names throws(RocksFailure) in
         try rocks { error in
-          rocksdb_open_column_families(
-            shared, path, Int32(families.count), names, &families, &handles, error)
+          if readOnly {
+            rocksdb_open_for_read_only_column_families(
+              shared, path, Int32(families.count), names, &families, &handles, 0, error)
+          } else {
+            rocksdb_open_column_families(
+              shared, path, Int32(families.count), names, &families, &handles, error)
+          }
         }
       }
     } catch {
@@ -118,11 +145,7 @@ extension RocksDatabase {
     // One writer, always.
     rocksdb_options_set_allow_concurrent_memtable_write(shared, 0)
     rocksdb_options_set_enable_write_thread_adaptive_yield(shared, 0)
-    // RocksDB's own diary: warnings and worse, at most 4 files of 4 MiB, no periodic statistics.
-    let warnings: Int32 = 2
-    rocksdb_options_set_info_log_level(shared, warnings)
-    rocksdb_options_set_max_log_file_size(shared, 4 << 20)
-    rocksdb_options_set_keep_log_file_num(shared, 4)
+    // RocksDB's own diary has no periodic statistics.
     rocksdb_options_set_stats_dump_period_sec(shared, 0)
     rocksdb_options_set_stats_persist_period_sec(shared, 0)
     return shared

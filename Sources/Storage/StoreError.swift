@@ -20,6 +20,12 @@ public struct StoreError: Error, Hashable, Sendable, CustomStringConvertible {
     self.severity = severity
   }
 
+  /// The file system is full. RocksDB tries again by itself once there is room (`SstFileManager`).
+  public var isStorageFull: Bool {
+    severity == .operational
+      && (message.contains("No space left on device") || message.contains("Space limit reached"))
+  }
+
   public var description: String { "store: \(operation): \(message)" }
 
   static func closed(_ operation: StaticString) -> StoreError {

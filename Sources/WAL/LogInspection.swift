@@ -29,6 +29,8 @@ public struct LogInspection: Sendable {
   public var segments: [Segment] = []
   public var ignored: [String] = []
   public var tail: LogTail?
+  /// Of the newest segment.
+  public var log: LogID?
   public var tornTail: TornTail?
   /// Damage and unsupported contents, in the order of the log.
   public var findings: [LogError] = []
@@ -38,14 +40,18 @@ public struct LogInspection: Sendable {
   public var exitCode: Int32 { isDamaged ? 1 : 0 }
 
   /// Reads the whole log. Blocks. Throws where the disk refuses.
-  public static func run(_ disk: any Disk, scanBytes: Int = 1 << 20) throws(DiskError) -> LogInspection {
+  /// - Parameter each: given every intact batch, oldest first. Batches share their slabs.
+  public static func run(
+    _ disk: any Disk, scanBytes: Int = 1 << 20, _ each: (Batch) -> Void = { _ in }
+  ) throws(DiskError) -> LogInspection {
     let survey = try LogSurvey(disk, writable: false, synchronize: false)
     defer { for file in survey.opened { disk.close(file) } }
     var inspection = LogInspection()
     inspection.ignored = survey.ignored
     inspection.findings = survey.findings
     for segment in survey.stale { inspection.segments.append(describe(segment, .recycled)) }
-    try inspection.read(disk, survey, scanBytes: scanBytes)
+    inspection.log = survey.chain.last?.header.log
+    try inspection.read(disk, survey, scanBytes: scanBytes, each)
     for spare in survey.spares {
       inspection.segments.append(Segment(file: spare.name, state: .spare, bytes: spare.bytes))
     }
@@ -55,7 +61,9 @@ public struct LogInspection: Sendable {
     return inspection
   }
 
-  private mutating func read(_ disk: any Disk, _ survey: LogSurvey, scanBytes: Int) throws(DiskError) {
+  private mutating func read(_ disk: any Disk, _ survey: LogSurvey, scanBytes: Int, _ each: (Batch) -> Void)
+    throws(DiskError)
+  {
     var scan: ChainScan?
     for (index, segment) in survey.chain.enumerated() {
       let successor = index + 1 < survey.chain.count ? survey.chain[index + 1].header : nil
@@ -65,6 +73,7 @@ public struct LogInspection: Sendable {
         try next.read(segment, successor: successor, isFirst: scan == nil) { batch in
           line.batches += 1
           line.records += batch.count
+          each(batch)
         }
         scan = next
         line.usedBytes = next.segments.last?.end ?? 0

@@ -99,6 +99,7 @@ extension RingDisk {
 
   public func create(_ name: String, bytes: UInt64) throws(DiskError) {
     try check(name)
+    try checkRoom(for: bytes, name)
     let flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC
     let isAligned = bytes % UInt64(RingDisk.alignment) == 0
     var descriptor = openat(directory, name, isAligned ? flags | engram_open_direct : flags, 0o640)
@@ -183,6 +184,17 @@ extension RingDisk {
 
   func failure(_ operation: String, _ file: String) -> DiskError {
     DiskError(code: errno, operation: operation, file: file)
+  }
+
+  /// A file that can't be finished isn't begun: filling the rest of a full file system, again with each attempt,
+  /// would take from the store what it needs to let the log go.
+  private func checkRoom(for bytes: UInt64, _ file: String) throws(DiskError) {
+    var status = statvfs()
+    guard fstatvfs(directory, &status) == 0 else { throw failure("fstatvfs", path) }
+    let free = UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize))
+    guard free.overflow || free.partialValue >= bytes else {
+      throw DiskError(code: ENOSPC, operation: "make", file: file)
+    }
   }
 
   /// Names are of this directory: no path leads out of it.

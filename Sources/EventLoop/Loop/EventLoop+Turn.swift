@@ -57,6 +57,7 @@ extension EventLoop {
     counters.turns.add()
     enter()
     now = engram_monotonic_ns()
+    forgiveStop()
     let notified =
       sleep.exchange(SleepState.running, ordering: .sequentiallyConsistent) == SleepState.notified
     let reaped = ring.reap { completion in dispatch(completion) }
@@ -106,6 +107,18 @@ extension EventLoop {
     let (asleep, _) = sleep.compareExchange(
       expected: SleepState.running, desired: SleepState.sleeping, ordering: .sequentiallyConsistent)
     return asleep ? timeout : 0
+  }
+
+  /// Later for its next timer than `latenessMax`, the thread was not let run: stopped (SIGSTOP), suspended with its
+  /// machine, or starved. Peers are not to blame for that, so its clock takes this time as not passed: or else
+  /// every time-out would fire at once, before what the peers sent meanwhile is read.
+  private func forgiveStop() {
+    guard let next = wheel.next else { return }
+    let due = origin &+ next &* options.timerTick
+    guard now > due, now - due > options.latenessMax else { return }
+    engram_lose_time(now - due)
+    counters.lostNanoseconds.add(now - due)
+    now = due
   }
 
   private func fireTimers() {

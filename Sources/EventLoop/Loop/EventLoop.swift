@@ -26,7 +26,8 @@ public final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable 
   public let counters = LoopCounters()
   /// Set before `start`.
   public weak var delegate: (any TurnDelegate)?
-  /// CLOCK_MONOTONIC in ns, as read when this turn began. Loop thread.
+  /// CLOCK_MONOTONIC in ns, as read when this turn began, less the time for which the thread was not let run
+  /// (`LoopOptions.latenessMax`). Loop thread.
   public internal(set) var now: UInt64
 
   let ring: Ring
@@ -94,7 +95,8 @@ public final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable 
     wakeValue.deallocate()
   }
 
-  /// CLOCK_MONOTONIC as it is, ns: for measuring within a turn. Any thread; about 25 ns.
+  /// CLOCK_MONOTONIC as it is, ns, on a loop's thread less the time for which that was not let run: for measuring
+  /// within a turn. Any thread; about 25 ns.
   public static func monotonicNanoseconds() -> UInt64 { engram_monotonic_ns() }
 
   /// Seconds since 1970. Any thread.

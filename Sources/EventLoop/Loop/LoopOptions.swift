@@ -9,6 +9,10 @@ public struct LoopOptions: Sendable {
   public var receiveBufferBytes = 4096
   /// Resolution of timers, ns.
   public var timerTick: UInt64 = 8_000_000
+  /// Later than this for a timer, ns, a loop takes itself for stopped, and what it missed for time not passed.
+  public var latenessMax: UInt64 = 1_000_000_000
+  /// Descriptors that accepted connections never take: they are for the files of log and store.
+  public var descriptorsReserved = 0
   /// Jobs of one turn before the ring is looked at again, so that a flood of jobs doesn't starve completions.
   public var jobsPerTurnMax = 512
   /// How long a gracefully closed socket goes on discarding what its peer still sends, ns.

@@ -140,10 +140,21 @@ public final class Listener: Resident, @unchecked Sendable {
 
   private func arm() {
     guard isAccepting, !isArmed, !isClosing, !loop.isStopping else { return }
+    let reserved = loop.isOnLoop ? loop.options.descriptorsReserved : 0
+    guard reserved == 0 || DescriptorLimit.hasRoom(beyond: reserved, descriptor) else { return rest() }
     isArmed = true
     outstanding += 1
     engram_prep_accept(
       loop.countedSubmission(), descriptor, Tag(.accept, slot: slot, generation: generation).raw)
+    // An accept keeps the limit that holds when it is submitted (io_accept_prep in the kernel's io_uring/net.c).
+    if reserved > 0 { DescriptorLimit.lowered(by: reserved) { loop.ring.submit() } }
+  }
+
+  /// Out of descriptors or memory: trying at once would spin until somebody closes something.
+  private func rest() {
+    guard isAccepting else { return }
+    loop.counters.acceptPauses.add()
+    pause = loop.setTimer(after: loop.options.acceptPause, self, tag: 0)
   }
 
   private func cancelAccept() {
@@ -178,11 +189,7 @@ public final class Listener: Resident, @unchecked Sendable {
       arm()  // only if `start` came after the cancellation
     case ECONNABORTED, EINTR, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, ENETUNREACH:
       arm()  // a pending error of that one connection (accept(2)); the next one is another
-    default:
-      // EMFILE, ENFILE, ENOBUFS, ENOMEM: trying at once would spin until somebody closes something.
-      guard isAccepting else { return }
-      loop.counters.acceptPauses.add()
-      pause = loop.setTimer(after: loop.options.acceptPause, self, tag: 0)
+    default: rest()  // EMFILE, ENFILE, ENOBUFS, ENOMEM
     }
   }
 

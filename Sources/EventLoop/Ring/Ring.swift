@@ -74,6 +74,9 @@ final class Ring {
     fatalError("io_uring takes no more submissions: the kernel is out of memory")
   }
 
+  /// Sends what is prepared, without waiting. What the kernel doesn't take now goes with the next `enter`.
+  func submit() { _ = engram_ring_submit(raw) }
+
   /// Submits, runs deferred completions and waits at most `timeout` ns (0: not at all; `.max`: until one
   /// comes).
   func enter(timeout: UInt64, wanted: Int, gather: UInt32) {

@@ -1,0 +1,16 @@
+#pragma once
+// RocksDB's own diary, db/LOG, kept by us: the logger that RocksDB 7.8 brings aborts the process when a line can't be
+// written (an assertion in WritableFileWriter, in a library that Debian builds with assertions), so that a full file
+// system would end the server. This one drops such a line.
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// A diary at `path` (null: none is kept): lines of `level` (rocksdb::InfoLogLevel) and above. At `bytes_max` the file becomes `path`.old and
+// another one is begun. Gives a `rocksdb_logger_t *`; the options that it is set in share it.
+void *engram_diary_create(const char *path, int level, unsigned long bytes_max);
+void engram_diary_destroy(void *diary);
+
+#ifdef __cplusplus
+}
+#endif

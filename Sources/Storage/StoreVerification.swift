@@ -1,0 +1,237 @@
+internal import Bytes
+internal import CRocksDB
+public import Model
+
+/// Reads a whole store and compares it with itself and with the log: for `engram verify`. Writes nothing, and goes on
+/// behind what it finds.
+///
+/// Each family is scanned once, in order of its keys, which also has RocksDB check every block. What one family says of
+/// another is summed up as fingerprints of the entries that must be there, and the sums are compared: no random reads.
+/// Only where sums differ are both sides looked up again, to name what is wrong.
+///
+/// A new family gets a `FamilyCheck`, and what it owes to units is added in `UnitsCheck.owe`.
+///
+/// Blocking; one thread. First `logRecord` for each record of the log, oldest first, then `run`.
+public final class StoreVerification {
+  /// Findings that are kept in words; the rest is counted.
+  static let findingsMax = 100
+
+  public struct FamilyReport: Sendable {
+    public var family: StoreFamily
+    public var mark: Position
+    public var entries: UInt64 = 0
+    public var bytes: UInt64 = 0
+    /// All of it could be read.
+    public var isWhole = false
+  }
+
+  /// What the entries of one family come to, in any order.
+  struct Tally: Equatable {
+    var count: UInt64 = 0
+    var sum = Fingerprint(high: 0, low: 0)
+
+    mutating func add(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
+      var stream = FingerprintStream()
+      stream.add([UInt64(key.count)])
+      stream.add(key)
+      stream.add(value)
+      count += 1
+      sum = sum &+ stream.finish()
+    }
+
+    mutating func add(_ key: [UInt8], _ value: [UInt8]) {
+      key.withUnsafeBytes { key in value.withUnsafeBytes { value in add(key, value) } }
+    }
+  }
+
+  public let logUUID: [UInt8]
+  public let marks: StoreMarks
+  public private(set) var findings: [String] = []
+  public private(set) var findingCount = 0
+  public private(set) var families: [FamilyReport] = []
+  /// Records of the log that the store has, and has to have as the log does.
+  public private(set) var comparedRecords = 0
+  /// Told of each family and the entries read so far, every some ten thousand.
+  public var progress: ((StoreFamily, UInt64) -> Void)?
+
+  let database: RocksDatabase
+  /// What each family must hold according to units and log, and what it does hold.
+  var owed = [Tally](repeating: Tally(), count: StoreFamily.allCases.count)
+  var held = [Tally](repeating: Tally(), count: StoreFamily.allCases.count)
+  /// The last unit of contexts, where the log knows a later one than `units` does.
+  var laterHeads: [[UInt8]: StoredContext.Head] = [:]
+  private var latestRecorded = Position.zero
+
+  /// Opens the store in the directory `path` for reading only.
+  /// - Throws: what RocksDB says of a store that can't be opened.
+  public init(path: String, options: StoreOptions = StoreOptions()) throws(StoreError) {
+    database = try RocksDatabase.openReadOnly(path, options)
+    do {
+      var marks = StoreMarks()
+      for family in StoreFamily.allCases { marks[family] = try database.mark(family, persisted: false) }
+      self.marks = marks
+      let log = try database.get(.meta, StoreKey.log, .disk, for: "verify") { [UInt8]($0) }
+      if case .found(let uuid) = log { logUUID = uuid } else { logUUID = [] }
+    } catch {
+      database.close()
+      throw error
+    }
+  }
+
+  public func close() { database.close() }
+
+  public var isDamaged: Bool { findingCount > 0 }
+
+  public func find(_ text: String) {
+    findingCount += 1
+    if findings.count < StoreVerification.findingsMax { findings.append(text) }
+  }
+
+  // MARK: The log
+
+  /// Compares a record of the log with what the store has of it, or notes what it will put there. In order.
+  public func logRecord(_ record: EventView) {
+    guard let event = ParsedEvent(record) else {
+      return find("log: position \(record.position.rawValue): the record lacks what its kind must have")
+    }
+    if let unit = event.unit {
+      let context = [UInt8](event.context)
+      let key = StoreKey.units(context, tag: StoreKey.tagUnit, number: unit.sequence.rawValue)
+      if event.position <= marks[.units] {
+        compare(record, .units, key, skipping: 0)
+      } else {
+        UnitsCheck.owe(record, event, unit, key, to: self)
+        if event.position <= marks[.contexts] {
+          laterHeads[context] = StoredContext.Head(
+            lastSequence: unit.sequence, logTime: record.logTime, position: event.position)
+        }
+      }
+    } else {
+      if event.position <= marks[.log] {
+        compare(record, .log, StoreKey.log(event.position), skipping: 1)
+      } else if event.position <= marks[.units], !event.context.isEmpty {
+        LogCheck.owe(event, to: self)
+      }
+    }
+  }
+
+  /// The store's value, without its first `skipping` bytes, is the record.
+  private func compare(_ record: EventView, _ family: StoreFamily, _ key: [UInt8], skipping: Int) {
+    comparedRecords += 1
+    let found = look(family, key) { value in
+      value.tail(from: skipping).map { StoreVerification.areSame($0, record.bytes) } ?? false
+    }
+    switch found {
+    case .found(true), .incomplete: break
+    case .found(false):
+      find("\(family.name): position \(record.position.rawValue) isn't what the log holds there")
+    case .notFound:
+      find("\(family.name): position \(record.position.rawValue) is in the log, but not here")
+    }
+  }
+
+  static func areSame(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
+    guard a.count == b.count else { return false }
+    guard let first = a.baseAddress, let second = b.baseAddress else { return true }
+    return memcmp(first, second, a.count) == 0
+  }
+
+  /// One key; what can't be read is a finding, and then `incomplete`.
+  func look<Value>(
+    _ family: StoreFamily, _ key: [UInt8], _ body: (UnsafeRawBufferPointer) -> Value
+  ) -> Lookup<Value> {
+    do throws(StoreError) {
+      return try database.get(family, key, .disk, for: "verify") { value throws(StoreError) in body(value) }
+    } catch {
+      find("\(family.name): \(error.message)")
+      return .incomplete
+    }
+  }
+
+  // MARK: The families
+
+  /// Reads everything.
+  public func run() {
+    if logUUID.count != RocksStore.logUUIDBytes { find("default: the store names no log") }
+    for family in StoreFamily.allCases {
+      switch family {
+      case .meta: scan(MetaCheck())
+      case .units: scan(UnitsCheck())
+      case .ids: scan(IDsCheck())
+      case .log: scan(LogCheck())
+      case .contexts: scan(ContextsCheck())
+      case .agents: scan(AgentsCheck())
+      }
+    }
+    for check in [IDsCheck.self, LogCheck.self, ContextsCheck.self] as [any FamilyCheck.Type] {
+      let family = check.family
+      guard owed[family.rawValue] != held[family.rawValue] else { continue }
+      let before = findingCount
+      // A sum that can't be right, because not all could be read, says nothing.
+      guard isWhole(.units), isWhole(.log), isWhole(family) else { continue }
+      check.explain(self)
+      if findingCount == before {
+        find(
+          "\(family.name): holds \(held[family.rawValue].count) entries that don't agree with units and log, "
+            + "which make \(owed[family.rawValue].count)")
+      }
+    }
+  }
+
+  private func isWhole(_ family: StoreFamily) -> Bool {
+    families.contains { $0.family == family && $0.isWhole }
+  }
+
+  private func scan<Check: FamilyCheck>(_ check: Check) {
+    var check = check
+    var report = FamilyReport(family: Check.family, mark: marks[Check.family])
+    do throws(StoreError) {
+      try entries(of: Check.family) { key, value in
+        report.entries += 1
+        report.bytes += UInt64(key.count + value.count)
+        if report.entries % 16_384 == 0 { progress?(Check.family, report.entries) }
+        check.entry(key, value, self)
+      }
+      report.isWhole = true
+      check.end(self)
+    } catch {
+      find("\(Check.family.name): \(error.message); the rest of this family was not read")
+    }
+    progress?(Check.family, report.entries)
+    families.append(report)
+  }
+
+  /// Every entry but those of the store itself (marks, format, log).
+  func entries(
+    of family: StoreFamily, _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Void
+  ) throws(StoreError) {
+    let cursor = RocksCursor(
+      database, family, from: [], to: [UInt8](repeating: 0xff, count: 2), .disk, for: "verify")
+    cursor.seek([])
+    while cursor.isValid {
+      body(cursor.key, cursor.value)
+      cursor.next()
+    }
+    _ = try cursor.end()
+  }
+
+  /// Context ids are text, but what is broken may be anything.
+  static func name(_ bytes: UnsafeRawBufferPointer) -> String {
+    "\"" + String(decoding: bytes.prefix(80), as: UTF8.self) + "\""
+  }
+}
+
+/// What must hold of one family. Entries come in order of their keys.
+protocol FamilyCheck {
+  static var family: StoreFamily { get }
+  mutating func entry(
+    _ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, _ run: StoreVerification)
+  mutating func end(_ run: StoreVerification)
+  /// The family's entries don't come to what units and log owe it: says which.
+  static func explain(_ run: StoreVerification)
+}
+
+extension FamilyCheck {
+  mutating func end(_ run: StoreVerification) {}
+  static func explain(_ run: StoreVerification) {}
+}
