@@ -2,22 +2,15 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help deps peers swift build run test bench perf crash simulate format lint clean
-=======
-.PHONY: help deps peers tools swift build run test contract perf crash simulate format lint clean
->>>>>>> i3-contract
+.PHONY: help deps peers tools swift build run test bench contract perf crash soak simulate format lint clean
 
 PYTHON ?= python3
 LISTEN ?= 127.0.0.1:8080
 DATA   ?= ./data
 KILLS  ?= 100
-<<<<<<< HEAD
 FILTER ?=
-=======
 CASES  ?= 20000
 SEED   ?= 1
->>>>>>> i3-contract
 SEEDS  ?= 100000
 BINARY := .build/release/engram
 LAID_OUT := Package.swift Sources Tests Benchmarks/Package.swift $(addprefix Benchmarks/,Smoke Suite Workloads)
@@ -49,13 +42,11 @@ run: deps build ## start a server on $(LISTEN), data in $(DATA)
 test: deps peers tools swift ## everything that must hold: unit, architecture, end to end, smoke of the benchmarks
 	@$(PYTHON) .ci/test.py
 
-<<<<<<< HEAD
 bench: deps swift ## time and allocations of what is hot, one by one; FILTER=json for some
 	@$(PYTHON) Benchmarks/run.py '$(FILTER)'
-=======
+
 contract: deps tools build ## schemathesis against a live server: at least CASES requests, seeded by SEED
 	$(PYTHON) Tests/Contract/run.py --cases $(CASES) --seed $(SEED)
->>>>>>> i3-contract
 
 perf: deps peers build ## the budgets, measured: about twenty minutes
 	$(PYTHON) Perf/run.py

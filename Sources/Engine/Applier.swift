@@ -199,13 +199,9 @@ public final class Applier: @unchecked Sendable {
     for batch in batches {
       for offset in 0..<batch.count { records.append(batch.record(offset)) }
     }
-<<<<<<< HEAD
-    for _ in 0...limits.patienceSeconds {
-      let begun = EventLoop.monotonicNanoseconds()
-=======
     var seconds = 0
     while true {
->>>>>>> i3-endure
+      let begun = EventLoop.monotonicNanoseconds()
       do {
         try store.apply(records, upTo: last.lastPosition)
         onApply?(EventLoop.monotonicNanoseconds() &- begun, true)
@@ -214,11 +210,7 @@ public final class Applier: @unchecked Sendable {
         return true
       } catch {
         failures.add(1, ordering: .relaxed)
-<<<<<<< HEAD
         onApply?(EventLoop.monotonicNanoseconds() &- begun, false)
-        if queue.withLock({ $0.isStopping }) { return false }
-        sleep(1)
-=======
         // A full file system is waited for: writes are refused meanwhile, and what is durable stays in the log.
         // Anything else may be over after a restart, which replays.
         if !error.isStorageFull { seconds += 1 }
@@ -228,7 +220,6 @@ public final class Applier: @unchecked Sendable {
         }
         // What isn't applied is in the log, and the next start applies it.
         if restsUntilStop() { return false }
->>>>>>> i3-endure
       }
     }
   }

@@ -88,21 +88,14 @@ final class Housekeeping: TimerTarget, @unchecked Sendable {
     isLooking = true
     let store = engine.store
     let path = engine.disk.path
-<<<<<<< HEAD
+    let least = engine.home.limits.freeBytesMin
     let process = engine.metrics.process
     let taken = engine.read({
       process.sample()
-      return (free: Housekeeping.freeBytes(path), health: store.health())
-    }) {
-      [weak self] found in
-=======
-    let least = engine.home.limits.freeBytesMin
-    let taken = engine.read({
       let free = FreeSpace.bytes(at: path)
       if let free { Ballast(besides: path).makeUp(free: free, keeping: least) }
       return (free: free, health: store.health())
     }) { [weak self] found in
->>>>>>> i3-endure
       self?.isLooking = false
       self?.saw(found.free, found.health)
     }

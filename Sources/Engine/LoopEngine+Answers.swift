@@ -3,9 +3,6 @@ internal import Storage
 
 /// Units that a request under an id or a key has appended before, to be answered again.
 extension LoopEngine {
-  /// Attempts to catch units that move from the window to the store while both are read.
-  private static let attemptsMax = 8
-
   /// Units by their ids, in this order; all of them exist. Suspends if the disk has to be asked.
   public func units(_ ids: [UnitID]) async throws(Problem) -> UnitPage {
     var stored = UnitPage()

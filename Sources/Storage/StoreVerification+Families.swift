@@ -28,7 +28,7 @@ struct LogCheck: FamilyCheck {
       return run.find("log: position \(position.rawValue): neither a unit's place nor an intact event")
     }
     if position <= run.marks[.units], !event.context.isEmpty { LogCheck.owe(event, to: run) }
-    if event.kind == .context { checkMembership(event, position, run) }
+    if event.kind == .context { checkMembership(record, event, position, run) }
   }
 
   mutating func end(_ run: StoreVerification) {
@@ -43,15 +43,19 @@ struct LogCheck: FamilyCheck {
     }
   }
 
-  /// The agent of a context event is one of the context's.
-  private func checkMembership(_ event: ParsedEvent, _ position: Position, _ run: StoreVerification) {
-    guard let agent = event.agent, position <= run.marks[.agents] else { return }
-    let key = StoreKey.agent([UInt8](agent), context: [UInt8](event.context))
-    let latest = run.look(.agents, key) { value in value.number(at: 0, as: UInt64.self) ?? 0 }
-    if latest == .notFound {
-      run.find("agents: who caused position \(position.rawValue) isn't listed")
-    } else if case .found(let number) = latest, number < position.rawValue {
-      run.find("agents: who caused position \(position.rawValue) is listed with \(number)")
+  /// The agents of a context event are the context's.
+  private func checkMembership(
+    _ record: EventView, _ event: ParsedEvent, _ position: Position, _ run: StoreVerification
+  ) {
+    guard position <= run.marks[.agents] else { return }
+    record.forEachAgent { agent in
+      let key = StoreKey.agent([UInt8](agent), context: [UInt8](event.context))
+      let latest = run.look(.agents, key) { value in value.number(at: 0, as: UInt64.self) ?? 0 }
+      if latest == .notFound {
+        run.find("agents: who caused position \(position.rawValue) isn't listed")
+      } else if case .found(let number) = latest, number < position.rawValue {
+        run.find("agents: who caused position \(position.rawValue) is listed with \(number)")
+      }
     }
   }
 
@@ -174,9 +178,13 @@ struct AgentsCheck: FamilyCheck {
     let key = [UInt8](key)
     let isNamed = run.look(.log, StoreKey.log(Position(number))) { stored in
       guard let rest = stored.tail(from: 1), let record = EventView(rest), let event = ParsedEvent(record),
-        event.kind == .context, let agent = event.agent
+        event.kind == .context
       else { return false }
-      return StoreKey.agent([UInt8](agent), context: [UInt8](event.context)) == key
+      var isNamed = false
+      record.forEachAgent { agent in
+        if StoreKey.agent([UInt8](agent), context: [UInt8](event.context)) == key { isNamed = true }
+      }
+      return isNamed
     }
     if isNamed == .notFound || isNamed == .found(false) {
       run.find("agents: an entry names position \(number), which isn't an event of that agent and context")

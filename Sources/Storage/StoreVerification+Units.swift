@@ -22,6 +22,8 @@ struct UnitsCheck: FamilyCheck {
   private var logTime = LogTime(microseconds: 0)
   /// The last unit that `contexts` must know of.
   private var head: StoredContext.Head?
+  private var filters = FilterBlock()
+  private var keys = KeysCheck()
 
   mutating func entry(
     _ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, _ run: StoreVerification
@@ -64,6 +66,8 @@ struct UnitsCheck: FamilyCheck {
     position = event.position
     logTime = record.logTime
     UnitsCheck.owe(record, event, unit, [UInt8](key), to: run)
+    filters.add(record, event, unit, run)
+    keys.add(record, event, run)
     if event.position <= run.marks[.contexts] {
       head = StoredContext.Head(
         lastSequence: unit.sequence, logTime: record.logTime, position: event.position)
@@ -72,6 +76,8 @@ struct UnitsCheck: FamilyCheck {
 
   mutating func end(_ run: StoreVerification) {
     endContext(run)
+    filters.end(run)
+    keys.end(run)
     for (context, head) in run.laterHeads { ContextsCheck.owe(head, of: context, to: run) }
     run.laterHeads = [:]
   }

@@ -161,6 +161,8 @@ public final class StoreVerification {
       case .log: scan(LogCheck())
       case .contexts: scan(ContextsCheck())
       case .agents: scan(AgentsCheck())
+      case .filters: scan(FiltersCheck())
+      case .idempotency: scan(IdempotencyCheck())
       }
     }
     for check in [IDsCheck.self, LogCheck.self, ContextsCheck.self] as [any FamilyCheck.Type] {

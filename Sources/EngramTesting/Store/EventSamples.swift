@@ -47,14 +47,12 @@ public enum EventSamples {
       for agent in agents { _ = agent.withUnsafeBytes { state.addAgent($0) } }
       state.revision = revision
       state.lastSequence = Sequence(lastSequence)
-      return (agents.last ?? []).withUnsafeBytes { agent in
-        let room = ContextEncoder.bytesMax(state, agent: agent)
-        return [UInt8](unsafeUninitializedCapacity: room) { buffer, count in
-          guard let base = buffer.baseAddress else { return }
-          count = ContextEncoder.encode(
-            state, agent: agent, position: Position(position), logTime: LogTime(microseconds: position),
-            into: base, capacity: room)
-        }
+      let room = ContextEncoder.bytesMax(state, joined: agents.suffix(1))
+      return [UInt8](unsafeUninitializedCapacity: room) { buffer, count in
+        guard let base = buffer.baseAddress else { return }
+        count = ContextEncoder.encode(
+          state, joined: agents.suffix(1), position: Position(position),
+          logTime: LogTime(microseconds: position), into: base, capacity: room)
       }
     }
   }
