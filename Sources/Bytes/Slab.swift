@@ -1,13 +1,9 @@
 internal import Synchronization
 
-#if canImport(Glibc)
-  internal import Glibc
-#endif
-
 /// Memory aligned to 4 KiB that the log write, the recent window and the sends of subscribers share by
 /// reference count. Written by its home thread only, and only beyond what it has already published.
 public final class Slab: @unchecked Sendable {
-  public static let alignment = 4096
+  public static let alignment = PageMemory.alignment
 
   public let base: UnsafeMutableRawPointer
   public let capacity: Int
@@ -32,13 +28,12 @@ public final class Slab: @unchecked Sendable {
     if let pool {
       pool.recycle(base, registration: registration)
     } else {
-      free(base)
+      PageMemory.free(base)
     }
   }
 
   fileprivate static func allocate(_ bytes: Int) -> UnsafeMutableRawPointer {
-    var memory: UnsafeMutableRawPointer?
-    guard posix_memalign(&memory, alignment, bytes) == 0, let memory else {
+    guard let memory = PageMemory.allocate(bytes) else {
       fatalError("out of memory: no room for a slab of \(bytes) bytes")
     }
     return memory
@@ -52,11 +47,18 @@ public final class SlabPool: Sendable {
     let registration: Int32
   }
 
+  private struct FreeList: Sendable {
+    var slabs: [Free] = []
+    /// Those of them that are not registered, and count against `keptMax`.
+    var ownCount = 0
+  }
+
   public let slabBytes: Int
   private let keptMax: Int
-  private let free = Mutex<[Free]>([])
+  private let free = Mutex(FreeList())
 
-  /// A pool of slabs of `slabBytes` (a multiple of 4 KiB), which keeps at most `keptMax` of them for reuse.
+  /// A pool of slabs of `slabBytes` (a multiple of 4 KiB), which keeps at most `keptMax` of its own for reuse
+  /// besides those that were contributed.
   public init(slabBytes: Int, keptMax: Int) {
     precondition(slabBytes > 0 && slabBytes % Slab.alignment == 0)
     self.slabBytes = slabBytes
@@ -65,15 +67,18 @@ public final class SlabPool: Sendable {
 
   deinit {
     // Every slab out there holds the pool, so that these are all. What is registered belongs to its caller.
-    for kept in free.withLock({ $0 }) where kept.registration < 0 {
-      Glibc.free(UnsafeMutableRawPointer(bitPattern: kept.address))
+    for kept in free.withLock({ $0.slabs }) where kept.registration < 0 {
+      if let base = UnsafeMutableRawPointer(bitPattern: kept.address) { PageMemory.free(base) }
     }
   }
 
   public func take() -> Slab {
-    if let reused = free.withLock({ $0.popLast() }),
-      let base = UnsafeMutableRawPointer(bitPattern: reused.address)
-    {
+    let reused = free.withLock { list in
+      let last = list.slabs.popLast()
+      if let last, last.registration < 0 { list.ownCount -= 1 }
+      return last
+    }
+    if let reused, let base = UnsafeMutableRawPointer(bitPattern: reused.address) {
       return Slab(base: base, capacity: slabBytes, registration: reused.registration, pool: self)
     }
     return Slab(base: Slab.allocate(slabBytes), capacity: slabBytes, registration: -1, pool: self)
@@ -82,15 +87,23 @@ public final class SlabPool: Sendable {
   /// Puts memory that the caller registered with a ring into the pool: its slabs carry the index.
   /// The memory must live as long as the process.
   public func contribute(_ base: UnsafeMutableRawPointer, registration: Int32) {
-    free.withLock { $0.append(Free(address: UInt(bitPattern: base), registration: registration)) }
+    free.withLock { $0.slabs.append(Free(address: UInt(bitPattern: base), registration: registration)) }
   }
 
   fileprivate func recycle(_ base: UnsafeMutableRawPointer, registration: Int32) {
     let kept = free.withLock { list in
-      guard registration >= 0 || list.count < keptMax else { return false }
-      list.append(Free(address: UInt(bitPattern: base), registration: registration))
+      let slab = Free(address: UInt(bitPattern: base), registration: registration)
+      guard registration < 0 else {
+        list.slabs.append(slab)
+        return true
+      }
+      guard list.ownCount < keptMax else { return false }
+      // In front, in no order: those that are registered are taken first.
+      list.ownCount += 1
+      list.slabs.append(slab)
+      list.slabs.swapAt(list.ownCount - 1, list.slabs.count - 1)
       return true
     }
-    if !kept { Glibc.free(base) }
+    if !kept { PageMemory.free(base) }
   }
 }

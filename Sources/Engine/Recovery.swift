@@ -150,7 +150,7 @@ extension LiveEngine {
       report.primitive = Recovery.probe(disk)
       try Recovery.applyExcess(of: batches, to: store, keeping: limits.unappliedBytesMax / 2)
       let applier = try Applier(store: store, replayThrough: report.tail, onFailure: onFatal)
-      let pool = SlabPool(slabBytes: limits.slabBytes, keptMax: 8)
+      let pool = SlabPool(slabBytes: limits.slabBytes, keptMax: limits.slabsKept)
       let registration = loops[0].registerSlabs(pool, count: limits.registeredSlabs)
       report.registeredSlabs = registration.registered
       report.registrationFault = registration.reason

@@ -22,13 +22,12 @@ extension EventLoop {
   public func registerSlabs(_ pool: SlabPool, count: Int) -> SlabRegistration {
     assertOnLoop()
     for registered in 0..<count {
-      var memory: UnsafeMutableRawPointer?
-      guard posix_memalign(&memory, Slab.alignment, pool.slabBytes) == 0, let memory else {
+      guard let memory = PageMemory.allocate(pool.slabBytes) else {
         return SlabRegistration(registered: registered, reason: "out of memory")
       }
       let index = ring.register(memory, bytes: pool.slabBytes, slots: options.registeredBuffersMax)
       guard index >= 0 else {
-        free(memory)
+        PageMemory.free(memory)
         return SlabRegistration(registered: registered, reason: reason(-index))
       }
       pool.contribute(memory, registration: index)
