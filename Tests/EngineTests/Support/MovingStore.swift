@@ -52,6 +52,10 @@ final class MovingStore: EventStore, @unchecked Sendable {
   func units(_ query: UnitQuery, tier: ReadTier, _ body: (EventView) -> Bool) throws(StoreError) -> UnitScan {
     try moving(tier) { () throws(StoreError) in try inner.units(query, tier: tier, body) }
   }
+  func keptAnswer(_ name: [UInt8], tier: ReadTier) throws(StoreError) -> Lookup<KeptAnswer> {
+    try inner.keptAnswer(name, tier: tier)
+  }
+
   func contextHead(_ context: [UInt8], tier: ReadTier) throws(StoreError) -> Lookup<StoredContext> {
     try moving(tier) { () throws(StoreError) in try inner.contextHead(context, tier: tier) }
   }
