@@ -48,9 +48,12 @@ def unit_too_long(unit):
 
 
 def whole(value):
-    """1.0 is an integer to JSON Schema; the contract wants integers without fraction and exponent."""
-    if isinstance(value, float) and value.is_integer():
+    """1.0 is an integer to JSON Schema; the contract wants integers without fraction and exponent. Values that are
+    ignored may be anything, but integers beyond 2^53 are refused wherever they stand."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
+    if isinstance(value, int) and abs(value) >= 2**53:
+        return 0
     if isinstance(value, dict):
         return {name: whole(one) for name, one in value.items()}
     return [whole(one) for one in value] if isinstance(value, list) else value
