@@ -41,7 +41,7 @@ struct ContractDocument: Sendable {
 
   private static let preface = """
     Engram stores and carries the work of fleets of AI agents. Every path also answers under `/v1`. Bodies are JSON \
-    in UTF-8: integers within 2^53, no member twice, at most \(Limits.jsonDepthMax) levels, at most \
+    in UTF-8: integers within 2^53, without fraction and exponent, no member twice, at most \(Limits.jsonDepthMax) levels, at most \
     \(Limits.bodyBytesMax >> 20) MiB. A request head is at most \(Limits.headBytesMax >> 10) KiB and \
     \(Limits.headFieldsMax) fields. Members and query parameters that are not described here are refused. A path \
     that is not described is a 404 `not_found`, a method that is not described a 405 `method_not_allowed` with \

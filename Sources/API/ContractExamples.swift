@@ -70,10 +70,8 @@ enum Examples {
     ("object", #"{"work_units": [\#(pair.joined(separator: ", "))]}"#),
   ]
 
-  /// A JSON string that holds the lines.
-  static let lines: [(name: String, value: String)] = [
-    ("lines", ContractDocument.quoted(pair.map { $0 + "\n" }.joined()))
-  ]
+  /// An array, whose elements are sent one to a line.
+  static let lines: [(name: String, value: String)] = [("lines", "[\(pair.joined(separator: ", "))]")]
 
   private static func created(after sequence: Int, position: Int) -> String {
     let units = [

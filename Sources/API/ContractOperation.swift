@@ -102,16 +102,13 @@ extension Operation {
   private static let createUnits = Operation(
     ids: ["createUnits"], tag: "units", summary: "Append several units: all or none, in order",
     text:
-      "As an array, as `{\"work_units\": […]}`, or one to a line (`application/x-ndjson`), where a blank line "
+      "As an array, as `{\"work_units\": […]}`, or one to a line (`application/x-ndjson`: the schema is that of all lines as an array), where a blank line "
       + "is nothing. Pointers in errors begin with the unit's place, from 0: `/3/type`, or `/work_units/3/type`. "
       + order,
     body: [
       json("UnitBatch", Examples.batches),
       Content(
-        media: "application/x-ndjson",
-        schema:
-          #"{"type":"string","description":"Lines, each a NewWorkUnit; 1 to \#(Limits.batchUnitsMax)."}"#,
-        examples: Examples.lines),
+        media: "application/x-ndjson", schema: reference("NewWorkUnits"), examples: Examples.lines),
     ],
     answers: [
       Answer(

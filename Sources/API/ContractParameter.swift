@@ -54,6 +54,7 @@ extension Query {
 enum Pattern {
   /// Text without control characters (C0, DEL and C1).
   static let plain = #"^[^\\u0000-\\u001f\\u007f-\\u009f]+$"#
+  static let plainOrEmpty = #"^[^\\u0000-\\u001f\\u007f-\\u009f]*$"#
   /// Text of a field: visible ASCII at both ends.
   static let field = #"^[!-~]([ -~]*[!-~])?$"#
   /// A UUID of version 7 (RFC 9562), in either case.
@@ -93,7 +94,7 @@ extension Parameter {
     "Makes a retry safe, per agent, for \(Limits.idempotencyMicroseconds / 3_600_000_000) h of log time: a stored "
       + "success is answered again; another path or body with the key is a 422; while the first request is under "
       + "way, a duplicate waits for it.",
-    #"{"type":"string","maxLength":\#(Limits.idempotencyKeyBytesMax),"pattern":"\#(Pattern.field)"}"#,
+    #"{"type":"string","minLength":1,"maxLength":\#(Limits.idempotencyKeyBytesMax)}"#,
     example: "\"7b1f0c9e-post-1\"")
   static let prefer = Parameter(
     .header, "Prefer",
@@ -148,14 +149,15 @@ extension Parameter {
     example: #"{"metadata.mood":"good"}"#, isFamily: true)
   static let prefix = Parameter(
     .query, "prefix", "Only contexts whose id begins so.",
-    #"{"type":"string","maxLength":\#(Limits.identifierBytesMax)}"#, example: "\"de\"")
+    #"{"type":"string","maxLength":\#(Limits.identifierBytesMax),"pattern":"\#(Pattern.plainOrEmpty)"}"#,
+    example: "\"de\"")
   static let agentOfContexts = Parameter(
     .query, "agent_id", "Only contexts that this agent has joined.", identifier, example: "\"anna\"")
   static let include = Parameter(
     .query, "include",
     "What to add to the context: its pinned units, its newest \(Limits.pageDefault) units. With it the answer is "
       + "never a 304.",
-    #"{"type":"array","items":{"enum":["pinned","recent"]},"minItems":1,"uniqueItems":true}"#,
+    #"{"type":"array","items":{"enum":["pinned","recent"]},"minItems":1}"#,
     example: #"["pinned","recent"]"#, isList: true)
   static let verbose = Parameter(
     .query, "verbose", "Lists the checks.", #"{"type":"string","enum":["","true","false"]}"#,

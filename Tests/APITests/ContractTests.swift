@@ -183,16 +183,9 @@ import Testing
       let problem = Array(value.utf8).withUnsafeBytes { draft.parse($0) }
       #expect(problem == nil, "\(name): \(problem?.detail ?? "")")
     }
-    for (name, value) in Examples.batches {
+    for (name, value) in Examples.batches + Examples.lines {
       let body = try #require(JSON.read(Array(value.utf8)), "\(name) is not JSON")
       #expect((body["work_units"] ?? body).elements.count == 2)
-    }
-    for (name, value) in Examples.lines {
-      let lines = try #require(JSON.read(Array(value.utf8))?.string, "\(name) is not JSON")
-      for line in lines.split(separator: "\n") {
-        let problem = Array(line.utf8).withUnsafeBytes { draft.parse($0) }
-        #expect(problem == nil, "\(name): \(problem?.detail ?? "")")
-      }
     }
   }
 

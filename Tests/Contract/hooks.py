@@ -47,6 +47,26 @@ def unit_too_long(unit):
         or any(pairs_too_long(holder.get(name)) for holder in holders for name in ("metadata", "meta")))
 
 
+def whole(value):
+    """1.0 is an integer to JSON Schema; the contract wants integers without fraction and exponent. Values that are
+    ignored may be anything, but integers beyond 2^53 are refused wherever they stand."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if isinstance(value, int) and abs(value) >= 2**53:
+        return 0
+    if isinstance(value, dict):
+        return {name: whole(one) for name, one in value.items()}
+    return [whole(one) for one in value] if isinstance(value, list) else value
+
+
+@schemathesis.serializer("application/x-ndjson")
+def lines(context, value):
+    """The document gives the lines as an array, as OpenAPI 3.2 reads sequential media types."""
+    if isinstance(value, list):
+        return "".join(json.dumps(one) + "\n" for one in value).encode("utf-8", "surrogatepass")
+    return json.dumps(value).encode("utf-8", "surrogatepass")
+
+
 @schemathesis.hook
 def filter_case(context, case):
     """Lengths are counted in bytes of UTF-8, which a schema counts in characters."""
@@ -55,10 +75,12 @@ def filter_case(context, case):
     named = [*(case.path_parameters or {}).values(), (case.query or {}).get("agent_id"), (case.query or {}).get("prefix")]
     if any(too_long(name, IDENTIFIER_BYTES) for name in named):
         return False
-    pairs = (case.query or {}).get("metadata") or {}
-    if isinstance(pairs, dict) and any(
-            too_long(key, METADATA_KEY_BYTES + len("metadata.")) or too_long(value, METADATA_VALUE_BYTES)
-            for key, value in pairs.items()):
+    # The object `metadata` of the query, whether schemathesis has spread it over the query yet or not.
+    query = dict(case.query or {})
+    if isinstance(query.get("metadata"), dict):
+        query |= query.pop("metadata")
+    if any(too_long(key, METADATA_KEY_BYTES + len("metadata.")) or too_long(value, METADATA_VALUE_BYTES)
+           for key, value in query.items() if key.startswith("metadata.")):
         return False
     return not any(unit_too_long(unit) for unit in units(case.body))
 
@@ -85,9 +107,11 @@ def before_call(context, case, kwargs):
         # An id stands once in a batch.
         seen = set()
         for unit in found:
-            if unit.get("id") in seen:
+            if str(unit.get("id")).lower() in seen:
                 unit.pop("id")
-            seen.add(unit.get("id"))
+            elif "id" in unit:
+                seen.add(unit["id"].lower())
+        case.body = whole(case.body)
 
 
 @schemathesis.hook

@@ -78,7 +78,8 @@ class ContractSuite(unittest.TestCase):
                 for media, content in post["requestBody"]["content"].items():
                     for name, example in content.get("examples", {}).items():
                         value = example["value"]
-                        body = value if isinstance(value, str) else json.dumps(value)
+                        is_lines = media == "application/x-ndjson"
+                        body = "".join(json.dumps(one) + "\n" for one in value) if is_lines else json.dumps(value)
                         answer = client.request("POST", path, body=body, headers={"Content-Type": media})
                         cls.played.append((path, name, answer))
 
