@@ -2,13 +2,16 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps peers swift build run test perf crash simulate format lint clean
+.PHONY: help deps peers swift build run test perf soak crash simulate format lint clean
 
 PYTHON ?= python3
 LISTEN ?= 127.0.0.1:8080
 DATA   ?= ./data
 KILLS  ?= 100
 SEEDS  ?= 100000
+UNITS  ?=
+MINUTES ?=
+BYTES  ?= 1024
 BINARY := .build/release/engram
 
 LIBRARIES := liburing-dev librocksdb-dev libsqlite3-dev libssl-dev curl python3
@@ -37,6 +40,9 @@ test: deps peers swift ## everything that must hold: unit, architecture, end to 
 
 perf: deps peers build ## the budgets, measured: about twenty minutes
 	$(PYTHON) Perf/run.py
+
+soak: deps build ## UNITS posts (10,000,000) or MINUTES of them, of BYTES payload: memory, pace, log and reads stay as they are
+	$(PYTHON) Perf/soak.py --bytes $(BYTES) $(if $(UNITS),--units $(UNITS)) $(if $(MINUTES),--minutes $(MINUTES))
 
 crash: deps build ## kill -9 under load, KILLS times
 	$(PYTHON) Tests/EndToEnd/run.py --full --only test_crash. --kills $(KILLS)
