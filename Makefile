@@ -12,6 +12,9 @@ FILTER ?=
 CASES  ?= 20000
 SEED   ?= 1
 SEEDS  ?= 100000
+UNITS  ?=
+MINUTES ?=
+BYTES  ?= 1024
 BINARY := .build/release/engram
 LAID_OUT := Package.swift Sources Tests Benchmarks/Package.swift $(addprefix Benchmarks/,Smoke Suite Workloads)
 
@@ -50,6 +53,9 @@ contract: deps tools build ## schemathesis against a live server: at least CASES
 
 perf: deps peers build ## the budgets, measured: about twenty minutes
 	$(PYTHON) Perf/run.py
+
+soak: deps build ## UNITS posts (10,000,000) or MINUTES of them, of BYTES payload: memory, pace, log and reads stay as they are
+	$(PYTHON) Perf/soak.py --bytes $(BYTES) $(if $(UNITS),--units $(UNITS)) $(if $(MINUTES),--minutes $(MINUTES))
 
 crash: deps build ## kill -9 under load, KILLS times
 	$(PYTHON) Tests/EndToEnd/run.py --full --only test_crash. --kills $(KILLS)

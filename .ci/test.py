@@ -79,6 +79,7 @@ def main():
     suite("end to end", [sys.executable, "Tests/EndToEnd/run.py", "--fast"], own_counts)
     suite("contract smoke", [sys.executable, "Tests/Contract/run.py", "--smoke", "--cases", "300"], own_counts)
     suite("benchmark smoke", [sys.executable, "Perf/run.py", "--smoke"], own_counts)
+    suite("soak smoke", [sys.executable, "Perf/soak.py", "--smoke"], own_counts)
     print("\n" + "\n".join(results))
     print(f"{passed} passed, {failed} failed", flush=True)
     sys.exit(1 if failed else 0)

@@ -264,7 +264,7 @@ class Shortage(unittest.TestCase):
 
     def test_memory_that_may_not_be_locked(self):
         """Buffers that the kernel won't register work all the same, and a line says so."""
-        before = ["prlimit", "--memlock=16777216:16777216", "setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock"]
+        before = ["prlimit", "--memlock=8388608:8388608", "setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock"]
         with FaultyServer(before=before) as server:
             with server.client() as client:
                 made = [client.create(unit("locked", "x" * 10_000)) for _ in range(20)]

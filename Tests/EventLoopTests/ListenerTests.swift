@@ -99,6 +99,10 @@ extension WithRing {
       // In a process of its own: the limit holds for the whole process.
       await #expect(processExitsWith: .success) { try exhaustDescriptors() }
     }
+
+    @Test func `connections leave the reserved descriptors to files`() async {
+      await #expect(processExitsWith: .success) { try leaveDescriptors() }
+    }
   }
 }
 
@@ -129,5 +133,39 @@ private func exhaustDescriptors() throws {
       client.send([1])
       precondition(client.receive(1) == [1])
     }
+  }
+}
+
+private func leaveDescriptors() throws {
+  let reserved = 12
+  var options = LoopOptions()
+  options.descriptorsReserved = reserved
+  try EventLoop.with(options) { loop in
+    let server = try Server(loop).start()
+    var limit = rlimit()
+    getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    _ = loop.sync { server.listener.stopAccepting() }
+    let clients = (0..<20).compactMap { _ in Client(port: server.port) }
+    precondition(clients.count == 20)
+    let highest = dup(0)
+    close(highest)
+    limit.rlim_cur = UInt(highest) + 5 + UInt(reserved)
+    setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    _ = loop.sync { server.listener.start() }
+    precondition(eventually { loop.counters.acceptPauses.value >= 2 })
+    let few = server.accepted.load(ordering: .relaxed)
+    precondition(few >= 1 && few <= 5, "accepted \(few)")
+    // What connections were refused, files get.
+    let files = (0..<reserved).map { _ in open("/dev/null", O_RDONLY) }
+    precondition(files.allSatisfy { $0 >= 0 }, "no descriptor for a file")
+    getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    precondition(limit.rlim_cur == UInt(highest) + 5 + UInt(reserved), "the limit stays lowered")
+    let turns = loop.counters.turns.value
+    usleep(250_000)
+    precondition(loop.counters.turns.value - turns < 50, "spins")
+    for file in files { close(file) }
+    limit.rlim_cur = limit.rlim_max
+    setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    precondition(eventually { server.accepted.load(ordering: .relaxed) == 20 })
   }
 }
