@@ -25,7 +25,7 @@ import harness
 
 SUITES = [
     "test_program", "test_units", "test_json", "test_http", "test_stream", "test_visibility",
-    "test_connections", "test_crash", "test_endurance", "test_readme"]
+    "test_connections", "test_crash", "test_verify", "test_endurance", "test_readme"]
 
 
 class Result(unittest.TestResult):
