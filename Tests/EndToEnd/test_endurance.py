@@ -233,7 +233,7 @@ class FailingDisk(unittest.TestCase):
         faults = Faults()
         with FaultyServer(environment=faults.environment()) as server:
             with Load(server, writers=6, readers=1, payload_bytes=2_000_000) as load:
-                faults.delay_store(20)
+                faults.delay_store(6)
                 until(lambda: load.statuses().get(503, 0) > 3, 240, "the first 503")
                 self.assertTrue(all(retry for status, _, retry in load.refusals() if status == 503), load.refusals())
                 self.assertEqual(readiness(server)[0], 503)
