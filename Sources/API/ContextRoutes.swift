@@ -30,7 +30,7 @@ extension LoopServices {
 
   /// In order of id, compared as bytes; `prefix` of ids, `agent_id` (once) of an agent that the context lists.
   func contexts(_ exchange: Exchange) async throws(Problem) {
-    let parameters = try Query(exchange, known: ["prefix", "agent_id", "limit", "cursor"])
+    let parameters = try Query(exchange, .contexts)
     var list = ContextList(limit: Limits.pageDefault)
     if let prefix = try parameters.one("prefix"), !prefix.isEmpty {
       list.prefix = try Query.identifier(prefix, at: "/prefix")
@@ -72,7 +72,7 @@ extension LoopServices {
   /// `include=pinned,recent` (repeatable or separated by commas) adds the pinned units and the newest 100, newest first,
   /// each as far as a page's bytes go.
   func context(_ exchange: Exchange, _ subject: ByteRun) async throws(Problem) {
-    let parameters = try Query(exchange, known: ["include"])
+    let parameters = try Query(exchange, .context)
     let id = try Query.identifier(try Query.decode(exchange.bytes(subject)), at: "/id")
     let (withPinned, withRecent) = try included(parameters)
     let page = try await engine.context(id)

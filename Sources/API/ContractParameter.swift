@@ -39,14 +39,21 @@ extension Route.Name {
   var queryNames: [String] { Self.queryNames[index] }
 
   private static let queryNames = allCases.map { route in
-    route.parameters.filter { $0.place == .query }.map { $0.isFamily ? $0.name + "." : $0.name }
+    route.parameters.filter { $0.place == .query && !$0.isFamily }.map(\.name)
+  }
+
+  /// What further names may begin with.
+  var queryFamily: String? { Self.queryFamilies[index] }
+
+  private static let queryFamilies = allCases.map { route in
+    route.parameters.first { $0.place == .query && $0.isFamily }.map { $0.name + "." }
   }
 }
 
 extension Query {
   /// The query of a request, which may have the parameters that the table of routes has for `route`, and no others.
   init(_ exchange: Exchange, _ route: Route.Name) throws(Problem) {
-    try self.init(exchange, known: route.queryNames)
+    try self.init(exchange, known: route.queryNames, prefix: route.queryFamily)
   }
 }
 

@@ -38,10 +38,7 @@ extension LoopServices {
   }
 
   private func unitQuery(_ exchange: Exchange, _ subject: ByteRun) throws(Problem) -> UnitQuery {
-    let parameters = try Query(
-      exchange,
-      known: ["limit", "after", "before", "reverse", "type", "agent_id", "since", "until", "cursor"],
-      prefix: LoopServices.metadataPrefix)
+    let parameters = try Query(exchange, .units)
     let context = try Query.identifier(try Query.decode(exchange.bytes(subject)), at: "/context_id")
     let numbers = 0...Limits.integerMax
     let after = try parameters.number("after", in: numbers) ?? 0

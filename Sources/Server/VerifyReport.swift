@@ -112,7 +112,9 @@ private struct Report {
       let uuid = [log.first, log.second].flatMap { word in
         withUnsafeBytes(of: word.littleEndian) { [UInt8]($0) }
       }
-      if uuid != store.logUUID { find("the store belongs to another log than the one in wal/") }
+      if let own = store.logUUID, uuid != own {
+        find("the store belongs to another log than the one in wal/")
+      }
     }
     guard inspection.findings.isEmpty else { return }
     if store.marks.highest > logEnds {

@@ -44,7 +44,8 @@ public final class StoreVerification {
     }
   }
 
-  public let logUUID: [UInt8]
+  /// The log that the store belongs to: empty if it names none, nil if that can't be read.
+  public let logUUID: [UInt8]?
   public let marks: StoreMarks
   public private(set) var findings: [String] = []
   public private(set) var findingCount = 0
@@ -65,17 +66,30 @@ public final class StoreVerification {
   /// Opens the store in the directory `path` for reading only.
   /// - Throws: what RocksDB says of a store that can't be opened.
   public init(path: String, options: StoreOptions = StoreOptions()) throws(StoreError) {
-    database = try RocksDatabase.openReadOnly(path, options)
-    do {
-      var marks = StoreMarks()
-      for family in StoreFamily.allCases { marks[family] = try database.mark(family, persisted: false) }
-      self.marks = marks
-      let log = try database.get(.meta, StoreKey.log, .disk, for: "verify") { [UInt8]($0) }
-      if case .found(let uuid) = log { logUUID = uuid } else { logUUID = [] }
-    } catch {
-      database.close()
-      throw error
+    let database = try RocksDatabase.openReadOnly(path, options)
+    self.database = database
+    var marks = StoreMarks()
+    var unreadable: [(StoreFamily, StoreError)] = []
+    for family in StoreFamily.allCases {
+      do throws(StoreError) {
+        marks[family] = try database.mark(family, persisted: false)
+      } catch {
+        unreadable.append((family, error))
+      }
     }
+    // A family whose mark can't be read is taken to be as far as the others: what else it lacks then shows.
+    let highest = marks.highest
+    for (family, _) in unreadable { marks[family] = highest }
+    self.marks = marks
+    var uuid: [UInt8]?
+    do throws(StoreError) {
+      let log = try database.get(.meta, StoreKey.log, .disk, for: "verify") { [UInt8]($0) }
+      if case .found(let found) = log { uuid = found } else { uuid = [] }
+    } catch {
+      if unreadable.isEmpty { unreadable.append((.meta, error)) }
+    }
+    logUUID = uuid
+    for (family, error) in unreadable { find("\(family.name): its mark: \(error.message)") }
   }
 
   public func close() { database.close() }
@@ -152,7 +166,7 @@ public final class StoreVerification {
 
   /// Reads everything.
   public func run() {
-    if logUUID.count != RocksStore.logUUIDBytes { find("default: the store names no log") }
+    if let logUUID, logUUID.count != RocksStore.logUUIDBytes { find("default: the store names no log") }
     for family in StoreFamily.allCases {
       switch family {
       case .meta: scan(MetaCheck())

@@ -187,7 +187,7 @@ class Reads(threading.Thread):
         self.stopping = threading.Event()
 
     def run(self):
-        with self.server.client(30) as client:
+        with self.server.client(90) as client:
             while not self.stopping.is_set():
                 context = self.contexts[self.count % len(self.contexts)]
                 begun = time.monotonic()

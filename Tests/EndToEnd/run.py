@@ -26,7 +26,7 @@ import harness
 SUITES = [
     "test_program", "test_units", "test_batches", "test_idempotency", "test_lists", "test_contexts",
     "test_json", "test_http", "test_stream", "test_visibility", "test_connections", "test_contract",
-    "test_crash", "test_endurance", "test_readme"]
+    "test_crash", "test_endurance", "test_verify", "test_readme"]
 
 
 class Result(unittest.TestResult):

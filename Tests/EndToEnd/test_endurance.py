@@ -166,6 +166,28 @@ class FullFileSystem(unittest.TestCase):
             verified(self, server.directory)
 
 
+    def test_the_store_has_no_room_at_the_end(self):
+        """SIGTERM while flushes find no room: what isn't in the store is in the log, and ends nobody's patience."""
+        faults = Faults()
+        with FaultyServer(environment=faults.environment()) as server:
+            load = Load(server, writers=4, readers=1, payload_bytes=600_000)
+            with load:
+                faults.fail_store(errno.ENOSPC)
+                until(lambda: faults.hits > 0, 120, "a flush")
+                until(lambda: readiness(server)[0] == 503, 20, "not ready")
+                begun = time.monotonic()
+                code = server.terminate(timeout=40)
+                took = time.monotonic() - begun
+                load.stop()
+            self.assertEqual(code, 0, server.said())
+            self.assertLess(took, 15, "SIGTERM took too long")
+            faults.fail_store(0)
+            server.start()
+            load.check()
+            self.assertEqual(server.terminate(30), 0)
+            verified(self, server.directory)
+
+
 class FailingDisk(unittest.TestCase):
     def test_the_store_fails(self):
         """EIO on the store: not ready, then an exit that says why; a restart replays what the log has."""
@@ -211,7 +233,7 @@ class FailingDisk(unittest.TestCase):
         faults = Faults()
         with FaultyServer(environment=faults.environment()) as server:
             with Load(server, writers=6, readers=1, payload_bytes=2_000_000) as load:
-                faults.delay_store(20)
+                faults.delay_store(6)
                 until(lambda: load.statuses().get(503, 0) > 3, 240, "the first 503")
                 self.assertTrue(all(retry for status, _, retry in load.refusals() if status == 503), load.refusals())
                 self.assertEqual(readiness(server)[0], 503)
