@@ -48,6 +48,9 @@ class FileSystem:
                 return self._unmount()
             except AssertionError:
                 if attempt == 99:
+                    # It goes with its last user, and nothing is left of it here.
+                    _run("umount", "-l", str(self.path))
+                    self.mounted = False
                     raise
                 time.sleep(0.1)
 
