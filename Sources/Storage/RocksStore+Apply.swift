@@ -17,7 +17,7 @@ final class ApplyWriter {
   private var marks: StoreMarks
   private var parsed: [ParsedEvent] = []
   private var groups = ContextGroups()
-  private var filters = FilterPosts()
+  private var strip = StripWriter()
   private let key: ScratchBytes
   private let value: ScratchBytes
   private var isFreed = false
@@ -32,7 +32,6 @@ final class ApplyWriter {
   func free() {
     guard !isFreed else { return }
     isFreed = true
-    filters.free()
     rocksdb_writebatch_destroy(batch)
     key.free()
     value.free()
@@ -41,7 +40,6 @@ final class ApplyWriter {
   /// - Returns: the lowest mark, after the batch has been written.
   func commit(upTo: Position) -> Position? {
     for family in StoreFamily.allCases { marks[family] = max(marks[family], upTo) }
-    filters.commit()
     return marks.lowest
   }
 
@@ -169,16 +167,25 @@ final class ApplyWriter {
 
   private func putFilters(_ records: [EventView], _ family: OpaquePointer) {
     let mark = marks[.filters]
-    filters.begin()
-    groups.forEachGrouped { index in
-      let event = parsed[index]
-      guard event.position > mark, let unit = event.unit else { return }
-      filters.post(event, unit, records[index]) { tag, value, sequence, reach in
-        key.setFilterKey(event, tag: tag, value: value, sequence: sequence)
-        withUnsafeBytes(of: reach) { reach in
-          engram_batch_put(batch, family, key.base, key.count, reach.baseAddress, reach.count)
-        }
+    for group in groups.groups {
+      guard let last = group.lastUnit, parsed[last].position > mark,
+        parsed[last].unit?.sequence.rawValue ?? 0 >= FilterStrip.firstSequence
+      else { continue }
+      groups.forEach(in: group) { index in
+        guard parsed[index].position > mark, let unit = parsed[index].unit,
+          unit.sequence.rawValue >= FilterStrip.firstSequence
+        else { return }
+        if !strip.takes(unit.sequence.rawValue) { putStrip(parsed[last], family) }
+        strip.add(unit, records[index])
       }
+      putStrip(parsed[last], family)
+    }
+  }
+
+  private func putStrip(_ event: ParsedEvent, _ family: OpaquePointer) {
+    key.setStripKey(event, strip.first)
+    strip.finish { value in
+      engram_batch_put(batch, family, key.base, key.count, value.baseAddress, value.count)
     }
   }
 

@@ -15,7 +15,7 @@ public enum StoreFamily: Int, CaseIterable, Hashable, Sendable {
   case contexts
   /// Agent, context → membership.
   case agents
-  /// Context, type or agent or pair of metadata, sequence → a unit that has it.
+  /// Context, sequence → which units from there have which type, agent and pairs of metadata.
   case filters
 
   public var name: String {
