@@ -32,31 +32,34 @@ enum FilterStrip {
 }
 
 extension ScratchBytes {
-  func setStripKey(_ event: ParsedEvent, _ sequence: UInt64) {
+  /// A strip's key without its sequence.
+  func setStripName(_ event: ParsedEvent) {
     count = 0
     big(event.namespace)
     big(UInt16(truncatingIfNeeded: event.context.count))
     run(event.context)
-    big(sequence)
   }
 }
 
 /// Puts a strip together, unit by unit. Its memory is kept. Apply thread only.
 struct StripWriter {
   private(set) var first: UInt64 = 0
-  private(set) var count: UInt64 = 0
+  private(set) var last: UInt64 = 0
   /// Print << 32 | sequence less the first.
   private var entries: [UInt64] = []
   private var value: [UInt8] = []
 
-  var isEmpty: Bool { count == 0 }
+  var isEmpty: Bool { last == 0 }
 
-  /// Whether the unit is the next one of the run, or begins one.
-  func takes(_ sequence: UInt64) -> Bool { count == 0 || sequence == first &+ count }
-
-  mutating func add(_ unit: UnitHead, _ record: EventView) {
-    if count == 0 { first = unit.sequence.rawValue }
-    let offset = count
+  /// Adds a unit. One that isn't behind those that are in the strip is in it: its batch is being built once more.
+  /// - Returns: whether it was added.
+  mutating func add(_ unit: UnitHead, _ record: EventView) -> Bool {
+    let sequence = unit.sequence.rawValue
+    guard sequence > last else { return false }
+    if isEmpty { first = sequence }
+    let offset = sequence - first
+    guard offset <= UInt32.max else { return false }
+    last = sequence
     func enter(_ print: UInt32) { entries.append(UInt64(print) << 32 | offset) }
     enter(FilterStrip.print(type: unit.type))
     if let agent = record.agentID { enter(FilterStrip.print(agent: agent)) }
@@ -64,11 +67,16 @@ struct StripWriter {
       enter(FilterStrip.print(key: key, value: value))
       return true
     }
-    count += 1
+    return true
   }
 
-  /// Hands over the strip's value and begins the next one.
-  mutating func finish(_ body: (UnsafeRawBufferPointer) -> Void) {
+  mutating func removeAll() {
+    entries.removeAll(keepingCapacity: true)
+    last = 0
+  }
+
+  /// Hands over the strip's value. The strip stays as it is.
+  mutating func write(_ body: (UnsafeRawBufferPointer) -> Void) {
     entries.sort()
     var lists = 0
     for place in entries.indices where place == 0 || entries[place - 1] >> 32 != entries[place] >> 32 {
@@ -78,10 +86,11 @@ struct StripWriter {
     // An offset takes at most 5 bytes.
     let room = listsStart + entries.count * 5
     if value.count < room { value = [UInt8](repeating: 0, count: room * 2) }
+    let (span, entries) = (last - first, entries)
     value.withUnsafeMutableBytes { memory in
       guard let base = memory.baseAddress else { return }
       var directory = ByteWriter(base, capacity: listsStart)
-      directory.integer(UInt32(truncatingIfNeeded: count - 1))
+      directory.integer(UInt32(truncatingIfNeeded: span))
       directory.integer(UInt32(truncatingIfNeeded: lists))
       var end = listsStart
       var previous: UInt32 = 0
@@ -98,8 +107,6 @@ struct StripWriter {
       }
       body(UnsafeRawBufferPointer(start: base, count: end))
     }
-    entries.removeAll(keepingCapacity: true)
-    count = 0
   }
 
   /// LEB128. The caller has room for 5 bytes.
@@ -113,6 +120,43 @@ struct StripWriter {
     }
     place.storeBytes(of: UInt8(truncatingIfNeeded: rest), toByteOffset: bytes, as: UInt8.self)
     return bytes + 1
+  }
+}
+
+/// The strips that grow while batches are applied: where a batch has a unit or two of each of many contexts, a strip per
+/// batch and context would cost the apply thread a fifth of its CPU. Until they are written, the mark of `filters` stays
+/// where it is, so that a crash loses nothing, and readers read what no strip covers. Apply thread only.
+struct PendingStrips {
+  /// Units in all strips together at which they are due: what a filtered list may have to read besides.
+  static let unitsMax = 8192
+
+  /// By the strips' keys without the sequence.
+  private var names = ByteTable()
+  private var strips: [StripWriter] = []
+  private(set) var units = 0
+
+  mutating func add(_ name: UnsafeRawBufferPointer, _ unit: UnitHead, _ record: EventView) {
+    let (slot, _) = names.insert(name)
+    if slot == strips.count { strips.append(StripWriter()) }
+    if strips[slot].add(unit, record) { units += 1 }
+  }
+
+  /// Hands over every strip, in order of key.
+  mutating func forEach(_ body: (_ key: [UInt8], _ value: UnsafeRawBufferPointer) -> Void) {
+    let order = (0..<names.count).map { (name: names.key($0), slot: $0) }
+      .sorted { $0.name.lexicographicallyPrecedes($1.name) }
+    for (name, slot) in order {
+      var key = name
+      StoreKey.append(strips[slot].first, to: &key)
+      strips[slot].write { body(key, $0) }
+    }
+  }
+
+  /// They were written.
+  mutating func removeAll() {
+    for slot in 0..<names.count { strips[slot].removeAll() }
+    names = ByteTable()
+    units = 0
   }
 }
 

@@ -17,7 +17,11 @@ final class ApplyWriter {
   private var marks: StoreMarks
   private var parsed: [ParsedEvent] = []
   private var groups = ContextGroups()
-  private var strip = StripWriter()
+  private var strips = PendingStrips()
+  /// Whether the batch holds the strips.
+  private var hasStrips = false
+  /// Of the last batch that was written.
+  private var end = Position.zero
   private let key: ScratchBytes
   private let value: ScratchBytes
   private var isFreed = false
@@ -37,10 +41,13 @@ final class ApplyWriter {
     value.free()
   }
 
-  /// - Returns: the lowest mark, after the batch has been written.
+  /// - Returns: the lowest mark, after the batch has been written, of those that a reader depends on: what `filters`
+  ///   doesn't have yet, it doesn't need.
   func commit(upTo: Position) -> Position? {
-    for family in StoreFamily.allCases { marks[family] = max(marks[family], upTo) }
-    return marks.lowest
+    end = max(end, upTo)
+    if hasStrips { strips.removeAll() }
+    for family in StoreFamily.allCases where advances(family) { marks[family] = max(marks[family], upTo) }
+    return StoreFamily.allCases.filter { $0 != .filters }.map { marks[$0] }.min()
   }
 
   /// Fills `batch`. Families are filled one after another, and `units` context by context: neighbours in a
@@ -54,16 +61,34 @@ final class ApplyWriter {
     putContexts(records, database.handle(.contexts))
     putAgents(database.handle(.agents))
     putFilters(records, database.handle(.filters))
-    for family in StoreFamily.allCases {
+    for family in StoreFamily.allCases where advances(family) {
       // During replay a family may be ahead of the batch: its mark never goes back.
-      let mark = max(marks[family], upTo).rawValue.littleEndian
-      withUnsafeBytes(of: mark) { mark in
-        StoreKey.mark.withUnsafeBytes { key in
-          engram_batch_put(
-            batch, database.handle(family), key.baseAddress, key.count, mark.baseAddress, mark.count)
-        }
+      putMark(max(marks[family], upTo), database.handle(family))
+    }
+  }
+
+  /// Whether the batch brings the family up to its end.
+  private func advances(_ family: StoreFamily) -> Bool {
+    family != .filters || hasStrips || strips.units == 0
+  }
+
+  private func putMark(_ position: Position, _ family: OpaquePointer) {
+    withUnsafeBytes(of: position.rawValue.littleEndian) { mark in
+      StoreKey.mark.withUnsafeBytes { key in
+        engram_batch_put(batch, family, key.baseAddress, key.count, mark.baseAddress, mark.count)
       }
     }
+  }
+
+  /// Writes the strips that are pending, so that `filters` is as far as the other families.
+  func writeStrips(_ database: RocksDatabase) throws(StoreError) {
+    guard strips.units > 0 else { return }
+    rocksdb_writebatch_clear(batch)
+    putStrips(database.handle(.filters))
+    putMark(max(marks[.filters], end), database.handle(.filters))
+    try database.write(batch, for: "flush")
+    marks[.filters] = max(marks[.filters], end)
+    strips.removeAll()
   }
 
   private func parse(_ records: [EventView], upTo: Position) throws(StoreError) {
@@ -165,27 +190,31 @@ final class ApplyWriter {
     }
   }
 
+  /// Gathers what strips say; they are put together once enough has come together.
   private func putFilters(_ records: [EventView], _ family: OpaquePointer) {
     let mark = marks[.filters]
     for group in groups.groups {
       guard let last = group.lastUnit, parsed[last].position > mark,
         parsed[last].unit?.sequence.rawValue ?? 0 >= FilterStrip.firstSequence
       else { continue }
+      key.setStripName(parsed[last])
+      let name = UnsafeRawBufferPointer(start: key.base, count: key.count)
       groups.forEach(in: group) { index in
         guard parsed[index].position > mark, let unit = parsed[index].unit,
           unit.sequence.rawValue >= FilterStrip.firstSequence
         else { return }
-        if !strip.takes(unit.sequence.rawValue) { putStrip(parsed[last], family) }
-        strip.add(unit, records[index])
+        strips.add(name, unit, records[index])
       }
-      putStrip(parsed[last], family)
     }
+    hasStrips = strips.units >= PendingStrips.unitsMax
+    if hasStrips { putStrips(family) }
   }
 
-  private func putStrip(_ event: ParsedEvent, _ family: OpaquePointer) {
-    key.setStripKey(event, strip.first)
-    strip.finish { value in
-      engram_batch_put(batch, family, key.base, key.count, value.baseAddress, value.count)
+  private func putStrips(_ family: OpaquePointer) {
+    strips.forEach { key, value in
+      key.withUnsafeBytes { key in
+        engram_batch_put(batch, family, key.baseAddress, key.count, value.baseAddress, value.count)
+      }
     }
   }
 
