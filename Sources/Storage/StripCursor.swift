@@ -108,10 +108,7 @@ struct StripCursor {
         throw .damaged("look up a filter", "a list of the strip at sequence \(strip.first) is malformed")
       }
       if part.count > 1 { own.sort() }
-      if let known = common {
-        let set = Set(own)
-        own = known.filter { set.contains($0) }
-      }
+      if let known = common { own = StripCursor.common(known, own) }
       if own.isEmpty { return [] }
       common = own
     }
@@ -119,5 +116,16 @@ struct StripCursor {
     var units = common ?? []
     units = units.indices.filter { $0 == 0 || units[$0] != units[$0 - 1] }.map { units[$0] }
     return units
+  }
+
+  /// What two ascending lists share.
+  private static func common(_ a: [UInt32], _ b: [UInt32]) -> [UInt32] {
+    var found: [UInt32] = []
+    var (i, j) = (0, 0)
+    while i < a.count, j < b.count {
+      if a[i] == b[j] { found.append(a[i]) }
+      if a[i] <= b[j] { i += 1 } else { j += 1 }
+    }
+    return found
   }
 }
