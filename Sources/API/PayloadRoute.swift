@@ -101,7 +101,9 @@ enum ByteRange: Equatable {
   init(_ field: UnsafeRawBufferPointer, of count: Int) {
     self = .ignored
     let text = [UInt8](field)
-    guard text.count > 6, text[..<6].elementsEqual("bytes=".utf8) else { return }
+    // Names of units are case-insensitive (section 14.1).
+    let unit = UnsafeRawBufferPointer(rebasing: field.prefix(5))
+    guard text.count > 6, ASCII.equalIgnoringCase(unit, "bytes"), text[5] == UInt8(ascii: "=") else { return }
     let bounds = text[6...].split(
       separator: UInt8(ascii: "-"), maxSplits: 1, omittingEmptySubsequences: false)
     guard bounds.count == 2 else { return }

@@ -155,40 +155,5 @@ static inline rocksdb_compactionfilter_t *engram_expiry_create(engram_expiry *ex
       expiry, engram_expiry_destroy, engram_expiry_drops, engram_expiry_name);
 }
 
-// The prefix of a key of `filters`: all but the sequence at its end. STORE.md draws it. The name stands in every
-// table file.
-static inline size_t engram_filter_prefix_bytes(const char *key, size_t bytes) {
-  size_t prefix = engram_context_prefix_bytes(key, bytes);
-  return prefix > 0 && prefix + 9 <= bytes ? prefix + 9 : 0;
-}
-
-static inline char *engram_filter_prefix_transform(
-    void *state, const char *key, size_t bytes, size_t *prefix_bytes) {
-  (void)state;
-  *prefix_bytes = engram_filter_prefix_bytes(key, bytes);
-  return (char *)key;
-}
-
-static inline unsigned char engram_filter_prefix_in_domain(void *state, const char *key, size_t bytes) {
-  (void)state;
-  return engram_filter_prefix_bytes(key, bytes) > 0;
-}
-
-static inline unsigned char engram_filter_prefix_in_range(void *state, const char *key, size_t bytes) {
-  (void)state;
-  return engram_filter_prefix_bytes(key, bytes) == bytes;
-}
-
-static inline const char *engram_filter_prefix_name(void *state) {
-  (void)state;
-  return "engram.filter.1";
-}
-
-static inline rocksdb_slicetransform_t *engram_filter_prefix_create(void) {
-  return rocksdb_slicetransform_create(
-      NULL, engram_context_prefix_destroy, engram_filter_prefix_transform, engram_filter_prefix_in_domain,
-      engram_filter_prefix_in_range, engram_filter_prefix_name);
-}
-
 // prctl(2), PR_SET_NAME: at most 15 bytes. Variadic, so that Swift can't call it.
 static inline void engram_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }

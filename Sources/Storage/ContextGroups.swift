@@ -64,12 +64,15 @@ struct ContextGroups {
 
   /// Calls `body` with the index of each event that has a context, context after context, each in order.
   func forEachGrouped(_ body: (Int) -> Void) {
-    for group in groups {
-      var index = group.first
-      while index >= 0 {
-        body(index)
-        index = nexts[index]
-      }
+    for group in groups { forEach(in: group, body) }
+  }
+
+  /// Calls `body` with the index of each of the group's events, in order.
+  func forEach(in group: Group, _ body: (Int) -> Void) {
+    var index = group.first
+    while index >= 0 {
+      body(index)
+      index = nexts[index]
     }
   }
 

@@ -172,12 +172,12 @@ extension RocksDatabase {
     rocksdb_options_set_compression(own, Int32(algorithm))
     rocksdb_options_set_min_level_to_compress(own, compressedLevelMin)
 
+    if family == .units || family == .filters {
+      rocksdb_options_set_prefix_extractor(own, engram_context_prefix_create())
+    }
     if family == .units {
-      let prefix = engram_context_prefix_create()
-      rocksdb_options_set_prefix_extractor(own, prefix)
       if options.blobBytesMin > 0 { setBlobs(own, options, algorithm: Int32(algorithm), cache) }
     }
-    if family == .filters { rocksdb_options_set_prefix_extractor(own, engram_filter_prefix_create()) }
     let table: OpaquePointer = rocksdb_block_based_options_create()
     defer { rocksdb_block_based_options_destroy(table) }
     rocksdb_block_based_options_set_block_cache(table, cache)

@@ -18,7 +18,11 @@ final class ApplyWriter {
   private var marks: StoreMarks
   private var parsed: [ParsedEvent] = []
   private var groups = ContextGroups()
-  private var filters = FilterPosts()
+  private var strips = PendingStrips()
+  /// Whether the batch holds the strips.
+  private var hasStrips = false
+  /// Of the last batch that was written.
+  private var end = Position.zero
   let key: ScratchBytes
   let value: ScratchBytes
   private var isFreed = false
@@ -33,17 +37,18 @@ final class ApplyWriter {
   func free() {
     guard !isFreed else { return }
     isFreed = true
-    filters.free()
     rocksdb_writebatch_destroy(batch)
     key.free()
     value.free()
   }
 
-  /// - Returns: the lowest mark, after the batch has been written.
+  /// - Returns: the lowest mark, after the batch has been written, of those that a reader depends on: what `filters`
+  ///   doesn't have yet, it doesn't need.
   func commit(upTo: Position) -> Position? {
-    for family in StoreFamily.allCases { marks[family] = max(marks[family], upTo) }
-    filters.commit()
-    return marks.lowest
+    end = max(end, upTo)
+    if hasStrips { strips.removeAll() }
+    for family in StoreFamily.allCases where advances(family) { marks[family] = max(marks[family], upTo) }
+    return StoreFamily.allCases.filter { $0 != .filters }.map { marks[$0] }.min()
   }
 
   /// Fills `batch`. Families are filled one after another, and `units` context by context: neighbours in a
@@ -58,16 +63,34 @@ final class ApplyWriter {
     putAgents(records, database.handle(.agents))
     putKeys(records, database.handle(.idempotency))
     putFilters(records, database.handle(.filters))
-    for family in StoreFamily.allCases {
+    for family in StoreFamily.allCases where advances(family) {
       // During replay a family may be ahead of the batch: its mark never goes back.
-      let mark = max(marks[family], upTo).rawValue.littleEndian
-      withUnsafeBytes(of: mark) { mark in
-        StoreKey.mark.withUnsafeBytes { key in
-          engram_batch_put(
-            batch, database.handle(family), key.baseAddress, key.count, mark.baseAddress, mark.count)
-        }
+      putMark(max(marks[family], upTo), database.handle(family))
+    }
+  }
+
+  /// Whether the batch brings the family up to its end.
+  private func advances(_ family: StoreFamily) -> Bool {
+    family != .filters || hasStrips || strips.units == 0
+  }
+
+  private func putMark(_ position: Position, _ family: OpaquePointer) {
+    withUnsafeBytes(of: position.rawValue.littleEndian) { mark in
+      StoreKey.mark.withUnsafeBytes { key in
+        engram_batch_put(batch, family, key.baseAddress, key.count, mark.baseAddress, mark.count)
       }
     }
+  }
+
+  /// Writes the strips that are pending, so that `filters` is as far as the other families.
+  func writeStrips(_ database: RocksDatabase) throws(StoreError) {
+    guard strips.units > 0 else { return }
+    rocksdb_writebatch_clear(batch)
+    putStrips(database.handle(.filters))
+    putMark(max(marks[.filters], end), database.handle(.filters))
+    try database.write(batch, for: "flush")
+    marks[.filters] = max(marks[.filters], end)
+    strips.removeAll()
   }
 
   private func parse(_ records: [EventView], upTo: Position) throws(StoreError) {
@@ -169,17 +192,30 @@ final class ApplyWriter {
     }
   }
 
+  /// Gathers what strips say; they are put together once enough has come together.
   private func putFilters(_ records: [EventView], _ family: OpaquePointer) {
     let mark = marks[.filters]
-    filters.begin()
-    groups.forEachGrouped { index in
-      let event = parsed[index]
-      guard event.position > mark, let unit = event.unit else { return }
-      filters.post(event, unit, records[index]) { tag, value, sequence, reach in
-        key.setFilterKey(event, tag: tag, value: value, sequence: sequence)
-        withUnsafeBytes(of: reach) { reach in
-          engram_batch_put(batch, family, key.base, key.count, reach.baseAddress, reach.count)
-        }
+    for group in groups.groups {
+      guard let last = group.lastUnit, parsed[last].position > mark,
+        parsed[last].unit?.sequence.rawValue ?? 0 >= FilterStrip.firstSequence
+      else { continue }
+      key.setStripName(parsed[last])
+      let name = UnsafeRawBufferPointer(start: key.base, count: key.count)
+      groups.forEach(in: group) { index in
+        guard parsed[index].position > mark, let unit = parsed[index].unit,
+          unit.sequence.rawValue >= FilterStrip.firstSequence
+        else { return }
+        strips.add(name, unit, records[index])
+      }
+    }
+    hasStrips = strips.units >= PendingStrips.unitsMax
+    if hasStrips { putStrips(family) }
+  }
+
+  private func putStrips(_ family: OpaquePointer) {
+    strips.forEach { key, value in
+      key.withUnsafeBytes { key in
+        engram_batch_put(batch, family, key.baseAddress, key.count, value.baseAddress, value.count)
       }
     }
   }

@@ -14,13 +14,11 @@ extension RocksStore {
     case .incomplete: return UnitScan(.incomplete)
     }
     // Made before the units' cursor: what the index names, that one then has.
-    let walk = query.filter.isOfTimeOnly ? nil : FilterWalk(database, query, tier)
+    let strips = query.filter.isOfTimeOnly ? nil : StripCursor(database, query, tier)
     var scan = RangeScan(database, query, range, tier)
-    guard let walk else {
-      let isWhole = try scan.read(range, body)
-      return try isWhole ? scan.end() : scan.sink.stop ?? UnitScan(.incomplete)
-    }
-    return try scan.follow(walk, range, body)
+    if let strips { return try scan.follow(strips, range, body) }
+    let isWhole = try scan.read(range, body)
+    return try isWhole ? scan.end() : scan.sink.stop ?? UnitScan(.incomplete)
   }
 
   // MARK: - Spans of time
@@ -80,6 +78,8 @@ extension RocksStore {
 private struct RangeScan {
   private let query: UnitQuery
   private let cursor: RocksCursor
+  /// Up to so many units further, stepping over those between costs less than looking for the place.
+  private static let stepsMax: UInt64 = 8
   /// The sequence under the cursor, once it is placed.
   private var placed: UInt64?
   var sink: UnitSink
@@ -103,8 +103,9 @@ private struct RangeScan {
     _ range: ClosedRange<UInt64>, _ body: (EventView) -> Bool
   ) throws(StoreError) -> Bool {
     let start = query.reverse ? range.upperBound : range.lowerBound
-    if let placed, query.reverse ? placed == start &+ 1 : placed &+ 1 == start {
-      step()
+    let ahead = placed.map { query.reverse ? $0 &- start : start &- $0 } ?? 0
+    if ahead > 0, ahead <= RangeScan.stepsMax {
+      for _ in 0..<ahead where cursor.isValid { step() }
     } else {
       let key = StoreKey.units(query.context, tag: StoreKey.tagUnit, number: start)
       if query.reverse { cursor.seek(before: key) } else { cursor.seek(key) }
@@ -129,56 +130,33 @@ private struct RangeScan {
     if query.reverse { cursor.previous() } else { cursor.next() }
   }
 
-  /// Reads what the index names.
+  /// Reads what the strips name.
   mutating func follow(
-    _ walk: FilterWalk, _ range: ClosedRange<UInt64>, _ body: (EventView) -> Bool
+    _ strips: StripCursor, _ range: ClosedRange<UInt64>, _ body: (EventView) -> Bool
   ) throws(StoreError) -> UnitScan {
-    let size = FilterIndex.blockUnits
-    var block = (query.reverse ? range.upperBound : range.lowerBound) / size
-    let last = (query.reverse ? range.lowerBound : range.upperBound) / size
+    var strips = strips
+    var rest = range
     while true {
-      switch try walk.next(block, last: last, &sink.budget) {
-      case .end: return UnitScan(.exhausted)
+      let done: ClosedRange<UInt64>
+      sink.budget.spend()
+      switch try strips.next(rest) {
       case .incomplete: return UnitScan(.incomplete)
-      case .spent(let next):
-        return UnitScan(.stopped, reached: Sequence(edge(before: next, range)), isOverBudget: true)
-      case .block(let found, var units):
-        block = found
-        while let run = take(&units, block) {
-          let wanted = run.clamped(to: range)
-          guard run.overlaps(range) else { continue }
-          if try !read(wanted, body) { return sink.stop ?? UnitScan(.incomplete) }
+      case .any(let part):
+        if try !read(part, body) { return sink.stop ?? UnitScan(.incomplete) }
+        // No unit is there: the context ends before, or the range does.
+        if placed == nil, !query.reverse { return UnitScan(.exhausted) }
+        done = part
+      case .some(let sequences, let within):
+        for place in sequences.indices {
+          let sequence = sequences[query.reverse ? sequences.count - 1 - place : place]
+          if try !read(sequence...sequence, body) { return sink.stop ?? UnitScan(.incomplete) }
         }
+        done = within
       }
-      guard block != last else { return UnitScan(.exhausted) }
-      block = query.reverse ? block - 1 : block + 1
-      if sink.isSpent(at: edge(before: block, range)), let stop = sink.stop { return stop }
+      let edge = query.reverse ? done.lowerBound : done.upperBound
+      guard edge != (query.reverse ? range.lowerBound : range.upperBound) else { return UnitScan(.exhausted) }
+      if sink.isSpent(at: edge), let stop = sink.stop { return stop }
+      rest = query.reverse ? range.lowerBound...edge - 1 : edge + 1...range.upperBound
     }
-  }
-
-  /// The sequence of the range that comes just before a block, in the query's direction.
-  private func edge(before block: UInt64, _ range: ClosedRange<UInt64>) -> UInt64 {
-    let size = FilterIndex.blockUnits
-    return query.reverse
-      ? max(range.lowerBound, block * size + size) : min(range.upperBound, block * size - 1)
-  }
-
-  /// Takes the next run of units out of a block's bits.
-  private func take(_ units: inout UInt64, _ block: UInt64) -> ClosedRange<UInt64>? {
-    guard units != 0 else { return nil }
-    let base = block * FilterIndex.blockUnits
-    let low: Int
-    let high: Int
-    if query.reverse {
-      high = 63 - units.leadingZeroBitCount
-      let run = (~(units << (63 - high))).leadingZeroBitCount
-      low = high - run + 1
-    } else {
-      low = units.trailingZeroBitCount
-      high = low + (~(units >> low)).trailingZeroBitCount - 1
-    }
-    let count = high - low + 1
-    units &= ~((count == 64 ? ~0 : (1 << UInt64(count)) - 1) << UInt64(low))
-    return base + UInt64(low)...base + UInt64(high)
   }
 }

@@ -120,6 +120,7 @@ public final class RocksStore: EventStore, @unchecked Sendable {
 
   public func flush(wait: Bool) throws(StoreError) {
     try checkOpen("flush")
+    try writer.writeStrips(database)
     // All are started before the first is waited for.
     for family in StoreFamily.allCases { try database.flush(family, wait: false) }
     guard wait else { return }
@@ -134,6 +135,8 @@ public final class RocksStore: EventStore, @unchecked Sendable {
 
   public func close() {
     guard !isClosed.exchange(true, ordering: .acquiringAndReleasing) else { return }
+    // Should it fail, the next start replays what they stand for.
+    try? writer.writeStrips(database)
     writer.free()
     database.close()
   }

@@ -17,7 +17,7 @@ public enum StoreFamily: Int, CaseIterable, Hashable, Sendable {
   case agents
   /// Agent, idempotency key → the events of the request that came with it.
   case idempotency
-  /// Context, type or agent or pair of metadata, sequence → a unit that has it.
+  /// Context, sequence → which units from there have which type, agent and pairs of metadata.
   case filters
 
   public var name: String {

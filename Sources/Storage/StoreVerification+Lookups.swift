@@ -1,99 +1,78 @@
 internal import Bytes
 internal import Model
 
-/// `filters`: every entry names a unit that has the value, and every unit is found by each of its values.
+/// `filters`: every strip names just the units of its run that have each value. What no strip covers is read anyway.
 struct FiltersCheck: FamilyCheck {
   static let family = StoreFamily.filters
 
   mutating func entry(
     _ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, _ run: StoreVerification
   ) {
-    guard let length: UInt16 = key.number(at: 2), key.count == 4 + Int(length.byteSwapped) + 17,
-      let wanted: UInt64 = key.number(at: key.count - 16), let number: UInt64 = key.number(at: key.count - 8),
-      value.count == 1
+    guard let length: UInt16 = key.number(at: 2), key.count == 4 + Int(length.byteSwapped) + 8,
+      let number: UInt64 = key.number(at: key.count - 8),
+      let strip = StripView(first: number.byteSwapped, value)
     else { return run.find("filters: an entry of \(key.count) and \(value.count) bytes is none") }
-    let context = UnsafeRawBufferPointer(rebasing: key[4..<4 + Int(length.byteSwapped)])
-    let tag = key[key.count - 17]
-    let unitsKey = StoreKey.units([UInt8](context), tag: StoreKey.tagUnit, number: number.byteSwapped)
-    let found = run.look(.units, unitsKey) { record in
-      EventView(record).map { FilterValues.contains(tag, wanted.byteSwapped, in: $0) } ?? false
+    let context = [UInt8](key[4..<4 + Int(length.byteSwapped)])
+    let place =
+      "filters: context \(context.withUnsafeBytes { StoreVerification.name($0) }), the strip at sequence "
+      + "\(strip.first)"
+    var lists: [UInt32: [UInt32]] = [:]
+    var count: UInt64 = 0
+    do throws(StoreError) {
+      try units(of: context, in: strip, run.database) { record, offset in
+        count += 1
+        for print in FiltersCheck.prints(of: record) { lists[print, default: []].append(offset) }
+      }
+    } catch {
+      return run.find("\(place): \(error.message)")
     }
-    // Units may be behind, and then the log has them.
-    let isBehind = run.marks[.filters] > run.marks[.units]
-    if found == .found(false) || (found == .notFound && !isBehind) {
-      run.find(
-        "filters: context \(StoreVerification.name(context)), sequence \(number.byteSwapped) is posted for "
-          + "what it doesn't have")
+    guard count == strip.last - strip.first + 1 else {
+      // Units may be behind, and then the log has them.
+      if run.marks[.filters] <= run.marks[.units] { run.find("\(place) covers units that aren't there") }
+      return
     }
+    for (print, wanted) in lists {
+      var found: [UInt32] = []
+      guard strip.units(print, into: &found), FiltersCheck.isSame(found, wanted) else {
+        return run.find("\(place) names other units for a value than have it")
+      }
+    }
+    if strip.listCount != lists.count { run.find("\(place) names values that no unit has") }
   }
-}
 
-/// What a unit is posted for.
-private enum FilterValues {
-  static func forEach(_ record: EventView, _ body: (_ tag: UInt8, _ value: UInt64) -> Void) {
-    guard let unit = record.unit else { return }
-    body(FilterIndex.tagType, UInt64(unit.type))
-    if let agent = record.agentID { body(FilterIndex.tagAgent, FilterIndex.value(agent: agent)) }
+  private func units(
+    of context: [UInt8], in strip: StripView, _ database: RocksDatabase,
+    _ body: (EventView, UInt32) -> Void
+  ) throws(StoreError) {
+    let first = StoreKey.units(context, tag: StoreKey.tagUnit, number: strip.first)
+    let last = StoreKey.units(context, tag: StoreKey.tagUnit, number: strip.last)
+    let cursor = RocksCursor(
+      database, .units, from: first, to: last + [0], .disk, withinPrefix: true, for: "verify")
+    cursor.seek(first)
+    while cursor.isValid {
+      if let record = EventView(cursor.value), let unit = record.unit {
+        body(record, UInt32(truncatingIfNeeded: unit.sequence.rawValue &- strip.first))
+      }
+      cursor.next()
+    }
+    _ = try cursor.end()
+  }
+
+  /// Two values of one unit may share a print: then it is named twice.
+  private static func isSame(_ found: [UInt32], _ wanted: [UInt32]) -> Bool {
+    found.indices.filter { $0 == 0 || found[$0] != found[$0 - 1] }.map { found[$0] } == wanted
+  }
+
+  /// Each once.
+  private static func prints(of record: EventView) -> Set<UInt32> {
+    var prints: Set<UInt32> = []
+    if let unit = record.unit { prints.insert(FilterStrip.print(type: unit.type)) }
+    if let agent = record.agentID { prints.insert(FilterStrip.print(agent: agent)) }
     UnitMetadata.forEach(record) { key, value in
-      body(FilterIndex.tagMetadata, FilterIndex.value(key: key, value: value))
+      prints.insert(FilterStrip.print(key: key, value: value))
       return true
     }
-  }
-
-  static func contains(_ tag: UInt8, _ value: UInt64, in record: EventView) -> Bool {
-    var isThere = false
-    forEach(record) { if $0 == tag, $1 == value { isThere = true } }
-    return isThere
-  }
-}
-
-/// The values of one block of a context, gathered while `units` is scanned, then looked up in `filters`.
-struct FilterBlock {
-  private struct Value: Hashable {
-    var tag: UInt8
-    var value: UInt64
-  }
-
-  private var context: [UInt8] = []
-  private var block: UInt64 = 0
-  private var units: [Value: UInt64] = [:]
-
-  /// Units of one context come one after another, in sequence.
-  mutating func add(_ record: EventView, _ event: ParsedEvent, _ unit: UnitHead, _ run: StoreVerification) {
-    let sequence = unit.sequence.rawValue
-    guard sequence >= FilterIndex.firstSequence, event.position <= run.marks[.filters] else { return }
-    let block = sequence / FilterIndex.blockUnits
-    let isSame = context.withUnsafeBytes { StoreVerification.areSame($0, event.context) }
-    if block != self.block || !isSame {
-      end(run)
-      self.block = block
-      if !isSame { context = [UInt8](event.context) }
-    }
-    FilterValues.forEach(record) {
-      units[Value(tag: $0, value: $1), default: 0] |= 1 << (sequence % FilterIndex.blockUnits)
-    }
-  }
-
-  /// Compares the block with what the index says of it.
-  mutating func end(_ run: StoreVerification) {
-    for (value, wanted) in units {
-      let cursor = PostingCursor(
-        run.database, context, tag: value.tag, value: value.value, reverse: false, .disk)
-      var budget = ScanBudget()
-      var found: UInt64 = 0
-      do throws(StoreError) {
-        if case .block(block, let posted) = try cursor.find(block, &budget) { found = posted }
-      } catch {
-        run.find("filters: \(error.message)")
-        continue
-      }
-      guard wanted & ~found != 0 else { continue }
-      let name = context.withUnsafeBytes { StoreVerification.name($0) }
-      let sequence =
-        block * FilterIndex.blockUnits + UInt64((wanted & ~found).trailingZeroBitCount)
-      run.find("filters: context \(name), sequence \(sequence) isn't posted for what it has")
-    }
-    units.removeAll(keepingCapacity: true)
+    return prints
   }
 }
 
@@ -126,7 +105,8 @@ struct IdempotencyCheck: FamilyCheck {
       isSame = found == .found(true) || found == .incomplete
     }
     if !isSame {
-      run.find("idempotency: an entry names position \(answer.first.rawValue), which didn't come with its key")
+      run.find(
+        "idempotency: an entry names position \(answer.first.rawValue), which didn't come with its key")
     }
   }
 }

@@ -22,7 +22,6 @@ struct UnitsCheck: FamilyCheck {
   private var logTime = LogTime(microseconds: 0)
   /// The last unit that `contexts` must know of.
   private var head: StoredContext.Head?
-  private var filters = FilterBlock()
   private var keys = KeysCheck()
 
   mutating func entry(
@@ -66,7 +65,6 @@ struct UnitsCheck: FamilyCheck {
     position = event.position
     logTime = record.logTime
     UnitsCheck.owe(record, event, unit, [UInt8](key), to: run)
-    filters.add(record, event, unit, run)
     keys.add(record, event, run)
     if event.position <= run.marks[.contexts] {
       head = StoredContext.Head(
@@ -76,7 +74,6 @@ struct UnitsCheck: FamilyCheck {
 
   mutating func end(_ run: StoreVerification) {
     endContext(run)
-    filters.end(run)
     keys.end(run)
     for (context, head) in run.laterHeads { ContextsCheck.owe(head, of: context, to: run) }
     run.laterHeads = [:]

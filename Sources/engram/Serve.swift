@@ -19,7 +19,8 @@ struct Serve: ParsableCommand {
   @Option(help: "Directory of log and store; made if it isn't there. (default: ./data)")
   var dataDir: String?
 
-  @Option(help: "Event loops, one thread each. (default: one less than there are online processors, at least 1)")
+  @Option(
+    help: "Event loops, one thread each. (default: one less than there are online processors, at least 1)")
   var loops: Int?
 
   @Flag(help: "Don't index for search. (There is no search in this version.)")

@@ -56,6 +56,55 @@ struct WindowIndexTests {
     #expect(Self.positions(window, "c", 1...9).isEmpty)
   }
 
+  @Test func `units of a context in a span of time`() {
+    // Sample events are a millisecond apart, by position.
+    let window = Self.sample()
+    func span(_ since: UInt64?, _ until: UInt64?) -> ClosedRange<UInt64>? {
+      BatchMaker.name("a").asName {
+        window.sequences(
+          of: $0, since: since.map { LogTime(microseconds: $0) },
+          until: until.map { LogTime(microseconds: $0) })
+      }
+    }
+    #expect(span(nil, nil) == 1...3)
+    #expect(span(1000, 6001) == 1...3)
+    #expect(span(1001, 6000) == 2...2)
+    #expect(span(3000, nil) == 2...3)
+    #expect(span(nil, 3000) == 1...1)
+    #expect(span(3001, 6000) == nil)
+    #expect(span(7000, nil) == nil)
+  }
+
+  @Test func `a context's latest event of its own, until its batch leaves`() {
+    let maker = BatchMaker()
+    let window = WindowIndex(head: .zero)
+    for contexts in [["a", nil], [nil, "other"], ["a", nil, nil]] as [[String?]] {
+      window.append(maker.batch(contexts).batch)
+    }
+    func latest() -> UInt64? {
+      BatchMaker.name("other").asName { window.contextEvent(of: $0)?.position.rawValue }
+    }
+    func events(after position: UInt64) -> [UInt64] {
+      var found: [UInt64] = []
+      window.contextEvents(after: Position(position)) { found.append($0.position.rawValue) }
+      return found
+    }
+    #expect(latest() == 7)
+    #expect(events(after: 0) == [7, 6, 3, 2])
+    #expect(events(after: 3) == [7, 6])
+    #expect(BatchMaker.name("a").asName { window.contextEvent(of: $0) == nil })
+    window.evictOldest()
+    #expect(events(after: 0) == [7, 6, 3])
+    // Its units leave before its event does, and the other way round.
+    window.evictOldest()
+    #expect(BatchMaker.name("other").asName { window.sequences(of: $0) } == nil)
+    #expect(latest() == 7)
+    window.evictOldest()
+    #expect(latest() == nil && events(after: 0) == [])
+    window.append(maker.batch(["other"]).batch)
+    #expect(BatchMaker.name("other").asName { window.sequences(of: $0) } == 2...2)
+  }
+
   @Test func `units behind a position, of all contexts or merged from some`() {
     let window = Self.sample()
     #expect(Self.positions(window, after: 0, nil) == [1, 2, 3, 5, 6])

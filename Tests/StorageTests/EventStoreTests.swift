@@ -184,7 +184,8 @@ import Testing
     try store.apply(history.records)
     func page(_ after: String?, _ prefix: String, _ limit: Int) throws -> [String] {
       var ids: [String] = []
-      _ = try store.contexts(after: after.map { bytes($0) }, prefix: bytes(prefix), limit: limit) { record, _ in
+      _ = try store.contexts(after: after.map { bytes($0) }, prefix: bytes(prefix), limit: limit) {
+        record, _ in
         ids.append(String(decoding: record.contextID.map { Array($0) } ?? [], as: UTF8.self))
         return true
       }
