@@ -1,9 +1,9 @@
 // The load of a soak: posts as fast as answers come on many connections, and reads the newest 100 units of contexts at a
 // steady rate. One thread, epoll, no allocation per request; once a second a line of JSON on standard output.
 //
-//   soak PORT CONNECTIONS BATCH PAYLOAD_BYTES CONTEXTS UNITS SECONDS READS_PER_SECOND
+//   soak PORT CONNECTIONS BATCH PAYLOAD_BYTES CONTEXTS UNITS SECONDS READS_PER_SECOND UNITS_PER_SECOND
 //
-// BATCH 1 posts single units; UNITS or SECONDS 0 is without that end. Contexts are chosen by a Zipf distribution. With 0
+// BATCH 1 posts single units; UNITS or SECONDS 0 is without that end, UNITS_PER_SECOND 0 is as fast as answers come. Contexts are chosen by a Zipf distribution. With 0
 // CONNECTIONS it only reads: in a process of its own, so that a latency isn't the wait for the posts of this one.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -246,14 +246,14 @@ static void report(double seconds, bool is_last) {
 }
 
 int main(int count, char **arguments) {
-  if (count != 9) { fprintf(stderr, "soak: eight arguments\n"); return 64; }
+  if (count != 10) { fprintf(stderr, "soak: nine arguments\n"); return 64; }
   int port = atoi(arguments[1]);
   connections = atoi(arguments[2]);
   batch = atoi(arguments[3]);
   int payload = atoi(arguments[4]);
   contexts = atoi(arguments[5]);
   uint64_t wanted = strtoull(arguments[6], NULL, 10);
-  double seconds = atof(arguments[7]), rate = atof(arguments[8]);
+  double seconds = atof(arguments[7]), rate = atof(arguments[8]), pace = atof(arguments[9]);
   if (connections < 0 || (connections == 0 && rate <= 0) || batch < 1 || batch > 1000 || contexts < 1 || (wanted == 0 && seconds == 0)) return 64;
   make_units(payload);
   int poll = epoll_create1(EPOLL_CLOEXEC);
@@ -274,7 +274,8 @@ int main(int count, char **arguments) {
     for (int n = 0; n < connections; n++) {
       struct connection *c = &all[n];
       if (c->is_resting && now >= c->rest_until) c->is_resting = false;
-      if (more && !c->is_busy && !c->is_resting && (wanted == 0 || requested < wanted)) begin(c, now);
+      bool early = pace > 0 && (double)requested > pace * (double)(now - start) / 1e6;
+      if (more && !early && !c->is_busy && !c->is_resting && (wanted == 0 || requested < wanted)) begin(c, now);
       busy |= c->is_busy;
     }
     if (!more && !busy && !reader->is_busy) break;
@@ -287,7 +288,7 @@ int main(int count, char **arguments) {
       report((double)(now - start) / 1e6, false);
     }
     struct epoll_event events[256];
-    int wait = 5;
+    int wait = pace > 0 ? 1 : 5;
     if (rate > 0 && !reader->is_busy && due > now && due - now < 10000) wait = (int)((due - now) / 1000);
     int ready = epoll_wait(poll, events, 256, wait);
     if (ready < 0 && errno != EINTR) die("epoll_wait");

@@ -37,6 +37,9 @@ LOG_BYTES_MAX = (2 << 30) + (256 << 20)
 MEMORY_GROWTH_MAX = 1.15
 PACE_MIN = 0.8
 READ_SECONDS_MAX = 0.002
+SETTLE_SECONDS = 180
+END_SECONDS, END_RATE, END_READS = 20, 2000, 100
+"""At the end the newest 100 are read while single units are posted at this rate: the budget of the design."""
 SAMPLE_SECONDS = 1.0
 LINE_SECONDS = 5.0
 
@@ -139,8 +142,8 @@ class Soak:
                   f"{options.contexts} contexts, {options.reads}/s reads of the newest 100", flush=True)
             units, seconds = options.units or 0, (options.minutes or 0) * 60
             load = Client(
-                binary, server.port, options.connections, batch, options.bytes, options.contexts, units, seconds, 0)
-            reader = Client(binary, server.port, 0, 1, 16, options.contexts, 0, 10_000_000, options.reads)
+                binary, server.port, options.connections, batch, options.bytes, options.contexts, units, seconds, 0, 0)
+            reader = Client(binary, server.port, 0, 1, 16, options.contexts, 0, 10_000_000, options.reads, 0)
             try:
                 self.watch(server, load, reader)
             finally:
@@ -150,6 +153,9 @@ class Soak:
                 raise Failed(f"the load ended early: {load.complaint}")
             self.load, self.reader = load, reader
             self.acknowledged = load.newest["acknowledged"] + first
+            self.settle(server)
+            self.acknowledged += self.read_at_the_end(binary, server)
+            self.settle(server)
             code = server.terminate(120)
             self.judge("the server ends in order", code == 0, f"exit {code}")
             self.verify(server)
@@ -175,6 +181,34 @@ class Soak:
             if not self.samples:
                 self.sample(server, client, load, time.monotonic() - begun)
         self.ended = time.monotonic()
+
+    def settle(self, server):
+        """Waits until the store has applied everything: what the log still holds isn't counted by verify."""
+        begun = time.monotonic()
+        with server.client(60) as client:
+            while time.monotonic() - begun < SETTLE_SECONDS:
+                text = client.get("/metrics").body.decode()
+                if metric(text, "engram_store_applied_position") >= metric(text, "engram_log_position"):
+                    return
+                time.sleep(1.2)
+        raise Failed(f"the store has not applied everything {SETTLE_SECONDS} s after the load")
+
+    def read_at_the_end(self, binary, server):
+        """Reads of the newest 100 beside a steady trickle of posts. Returns the units that were acknowledged."""
+        options, seconds = self.options, 2 if self.options.smoke else END_SECONDS
+        post = Client(binary, server.port, 16, 1, options.bytes, options.contexts, 0, seconds, 0, END_RATE)
+        read = Client(binary, server.port, 0, 1, 16, options.contexts, 0, 10_000_000, END_READS, 0)
+        try:
+            while post.alive():
+                time.sleep(0.2)
+            time.sleep(1.1)
+        finally:
+            post.end()
+            read.end()
+        if post.process.returncode != 0:
+            raise Failed(f"the posts at the end ended early: {post.complaint}")
+        self.end_reads = [latency for _, latency in read.reads]
+        return post.newest["acknowledged"]
 
     def sample(self, server, client, load, seconds):
         text = client.get("/metrics").body.decode()
@@ -262,8 +296,10 @@ class Soak:
         if rows[0] and rows[-1]:
             self.judge("the last tenth keeps the pace of the first", rows[-1][0] >= PACE_MIN * rows[0][0],
                        f"{rows[-1][0]:,.0f} and {rows[0][0]:,.0f} units/s: {rows[-1][0] / rows[0][0]:.2f}, at least {PACE_MIN}")
-            self.judge("newest-100 p99 at the end", rows[-1][6] <= READ_SECONDS_MAX,
-                       f"{rows[-1][6] * 1000:.2f} ms, at most {READ_SECONDS_MAX * 1000:g} ms")
+            p50, p99 = percentile(self.end_reads, 0.5), percentile(self.end_reads, 0.99)
+            self.judge("newest-100 p99 at the end", p99 <= READ_SECONDS_MAX,
+                       f"{p99 * 1000:.2f} ms (p50 {p50 * 1000:.2f}) of {len(self.end_reads)} reads beside {END_RATE:,} posts/s, "
+                       f"at most {READ_SECONDS_MAX * 1000:g} ms; in the last tenth of the load {rows[-1][6] * 1000:.2f} ms")
         else:
             self.judge("long enough to judge its pace", False, f"{count} samples")
         written = self.acknowledged * self.options.bytes

@@ -6,6 +6,10 @@ public struct EngineLimits: Sendable {
   public var logBytesMax = Limits.logBytesMax
   /// Bytes that are durable but that the store has not applied: the window holds them all in memory.
   public var unappliedBytesMax = Limits.unappliedBytesMax
+  /// Bytes that the store may be behind before appends wait for it: from there on writes go at the store's pace,
+  /// instead of in bursts and refusals. An append that waits longer than `pacedSecondsMax` is refused.
+  public var unappliedBytesPaced = 128 << 20
+  public var pacedSecondsMax = 5
   /// Bytes of the recent window; more only while the store lags.
   public var windowBytesMax = 64 << 20
   /// Contexts in memory, beyond those in use.

@@ -8,7 +8,28 @@ extension Home {
   /// Takes an append whose draft is parsed and valid. Its outcome comes through `completed`, later.
   public func submit(_ request: AppendRequest) {
     if let problem = overload() { return refuse(request, problem) }
+    guard !isPaced, paced.isEmpty else { return paced.append((request, second)) }
     admit(request)
+  }
+
+  // MARK: Pace
+
+  /// The store is so far behind that appends wait for it.
+  var isPaced: Bool { unappliedBytes > limits.unappliedBytesPaced }
+
+  /// Goes on with what waited for the store, now that it has caught up. At the end of a turn.
+  func resumePaced() {
+    guard !isPaced else { return }
+    while let next = paced.popFirst() { admit(next.request) }
+  }
+
+  /// A second has passed: who has waited too long for the store is refused.
+  public func secondPassed() {
+    second += 1
+    while let next = paced.first, state == .failed || second - next.second > limits.pacedSecondsMax {
+      _ = paced.popFirst()
+      refuse(next.request, Problem(.unavailable, "the store is behind the log; try again"))
+    }
   }
 
   /// Why no append is taken now.
@@ -25,7 +46,9 @@ extension Home {
     if log.logBytes > limits.logBytesMax {
       return Problem(.unavailable, "the log waits for the store to persist it; try again")
     }
-    if loadsWaiting + keys.waitingCount >= limits.loadsWaitingMax || backlog.count >= limits.backlogMax {
+    if loadsWaiting + keys.waitingCount >= limits.loadsWaitingMax
+      || backlog.count + paced.count >= limits.backlogMax
+    {
       return Problem(.unavailable, "too many writes wait; try again")
     }
     return nil

@@ -43,6 +43,7 @@ extension Home: CommitCompletion {
     inFlightRequests.removeAll()
     openRequests.removeAll()
     backlog.removeAll()
+    paced.removeAll()
     surroundings?.logFailed(reason)
   }
 }

@@ -16,6 +16,7 @@ extension Home {
     openRequests.removeAll()
     for request in waiting { refuse(request, Home.storageFull) }
     while let request = backlog.popFirst() { refuse(request, Home.storageFull) }
+    while let next = paced.popFirst() { refuse(next.request, Home.storageFull) }
     // Who is refused lets go of its key.
     while let request = released.popFirst() { refuse(request, Home.storageFull) }
     return true

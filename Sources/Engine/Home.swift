@@ -50,6 +50,9 @@ public final class Home {
   var keys = IdempotencyTable()
   /// Requests whose key another one has let go of: they go on at the end of the turn.
   var released = Ring<AppendRequest>()
+  /// Requests that wait for the store, which is behind, and the second in which each came.
+  var paced = Ring<(request: AppendRequest, second: Int)>()
+  var second = 0
   /// The command in hand: its memory is used again.
   var command = Sequencer.Append()
   var loadsWaiting = 0
@@ -86,11 +89,11 @@ public final class Home {
 
   public var isIdle: Bool {
     inFlight == nil && builder.isEmpty && backlog.isEmpty && loadsWaiting == 0 && released.isEmpty
-      && keys.waitingCount == 0
+      && keys.waitingCount == 0 && paced.isEmpty
   }
   public var tail: Position { sequencer.tail }
   public var isOverloaded: Bool { state == .running && overload() != nil }
-  public var waitingCount: Int { backlog.count + loadsWaiting + keys.waitingCount + released.count }
+  public var waitingCount: Int { backlog.count + loadsWaiting + keys.waitingCount + released.count + paced.count }
   public var residentContexts: Int { sequencer.contexts.count }
 
   // MARK: Commit
@@ -100,6 +103,7 @@ public final class Home {
   /// Ends a turn of the loop: what was sequenced in it goes to the disk, unless a batch is on its way.
   public func endOfTurn() {
     while let request = released.popFirst() { admit(request) }
+    resumePaced()
     if !builder.isEmpty, canCommit { commitOpenBatch() }
   }
 

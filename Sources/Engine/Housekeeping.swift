@@ -61,6 +61,7 @@ final class Housekeeping: TimerTarget, @unchecked Sendable {
       roundsSinceFlush = 0
       if persisted < engine.home.tail { engine.applier.requestFlush() }
     }
+    engine.home.secondPassed()
     engine.change { $0.isOverloaded = engine.home.isOverloaded }
     gauge(engine, persisted)
     look(engine)

@@ -101,7 +101,15 @@ extension RocksDatabase {
     guard let db = opened, !handles.contains(where: { $0 == nil }) else {
       throw RocksFailure(message: "no database and no reason given")
     }
-    return RocksDatabase(db: db, families: handles.compactMap { $0 }, blockCache: cache, expiry: expiry)
+    let database = RocksDatabase(
+      db: db, families: handles.compactMap { $0 }, blockCache: cache, expiry: expiry)
+    do {
+      if !readOnly { try database.keepFlushedBlocks(.units) }
+    } catch {
+      database.close()
+      throw error
+    }
+    return database
   }
 
   /// The families' names as an array of C strings.

@@ -103,6 +103,23 @@ final class RocksDatabase: @unchecked Sendable {
     } catch { throw error.storeError("flush") }
   }
 
+  /// Puts what is flushed into the block cache too: the newest units of a context, which are what is read most, are then
+  /// read from memory until compaction takes them further down. `BlockBasedTableOptions::prepopulate_block_cache` (7.8),
+  /// for which the C API has no function of its own.
+  func keepFlushedBlocks(_ family: StoreFamily) throws(RocksFailure) {
+    let name = Array("block_based_table_factory".utf8CString)
+    let value = Array("{prepopulate_block_cache=kFlushOnly;}".utf8CString)
+    try rocks { error in
+      name.withUnsafeBufferPointer { name in
+        value.withUnsafeBufferPointer { value in
+          var names = name.baseAddress
+          var values = value.baseAddress
+          rocksdb_set_options_cf(db, handle(family), 1, &names, &values, error)
+        }
+      }
+    }
+  }
+
   /// A number that RocksDB keeps about a family; 0 if it doesn't know it.
   func property(_ name: String, _ family: StoreFamily = .meta) -> UInt64 {
     var value: UInt64 = 0

@@ -164,6 +164,37 @@ struct HomeTests {
     #expect(bench.told(bench.post()) == nil)
   }
 
+  @Test func `when the store falls behind, appends go at its pace, in their order`() throws {
+    let bench = try ManualHome { $0.unappliedBytesPaced = 1 }
+    bench.post()
+    bench.commit()
+    let waiting = (0..<3).map { _ in bench.post() }
+    bench.commit()
+    #expect(waiting.allSatisfy { bench.told($0) == nil } && bench.home.waitingCount == 3)
+    #expect(!bench.home.isIdle && bench.published.count == 1)
+    try bench.apply()
+    bench.commit()
+    #expect(waiting.map { bench.told($0) } == [.appended(2), .appended(3), .appended(4)])
+  }
+
+  @Test func `who has waited too long for the store is refused`() throws {
+    let bench = try ManualHome {
+      $0.unappliedBytesPaced = 1
+      $0.pacedSecondsMax = 2
+    }
+    bench.post()
+    bench.commit()
+    let early = bench.post()
+    for _ in 0..<2 { bench.home.secondPassed() }
+    let late = bench.post()
+    #expect(bench.told(early) == nil)
+    bench.home.secondPassed()
+    #expect(bench.told(early) == .refused(.unavailable) && bench.told(late) == nil)
+    try bench.apply()
+    bench.commit()
+    #expect(bench.told(late) == .appended(2) && bench.home.isIdle)
+  }
+
   @Test func `a log that can't be trimmed refuses until it is`() throws {
     let bench = try ManualHome { $0.logBytesMax = 4096 }
     for _ in 0..<2 {

@@ -124,6 +124,8 @@ public final class Simulation {
     limits.loadsWaitingMax = [1, 4, 64][draw.below(3)]
     limits.backlogMax = [1, 4, 64][draw.below(3)]
     limits.unappliedBytesMax = [64 << 10, 1 << 20][draw.below(2)]
+    limits.unappliedBytesPaced = [16 << 10, 48 << 10, 1 << 20][draw.below(3)]
+    limits.pacedSecondsMax = draw.below(2)
     limits.logBytesMax = [256 << 10, 4 << 20][draw.below(2)]
     self.limits = limits
     readsMax = [1, 2, 16][draw.below(3)]
@@ -228,7 +230,9 @@ public final class Simulation {
     case 90..<92:
       trace.note(.witness)
       process.home.bearWitness()
-    case 92..<93: jump()
+    case 92..<93:
+      jump()
+      process.home.secondPassed()
     case 93..<96: process.drainMail()
     case 96..<99: look(process)
     default:
