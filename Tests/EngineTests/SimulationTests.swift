@@ -37,7 +37,7 @@ struct SimulationTests {
     #expect(sum.crashes > seeds.count && sum.cutStarts > seeds.count / 8 && sum.tornTails > seeds.count / 20)
     #expect(sum.appended > 4 * seeds.count && sum.exists > seeds.count / 5)
     #expect(sum.answered > seeds.count / 3 && sum.units > sum.appended * 5 / 4)
-    #expect(sum.storageFull > seeds.count / 2 && sum.logFailures > seeds.count / 20)
+    #expect(sum.storageFull > seeds.count / 2 && sum.logFailures > seeds.count / 40)
     #expect(sum.damaged > seeds.count / 20 && sum.evictions > seeds.count && sum.recycled > seeds.count / 10)
   }
 
