@@ -82,6 +82,7 @@ public final class AppendRequest: @unchecked Sendable {
 
   /// Another unit, to be parsed by the caller.
   public func addDraft() -> UnitDraft {
+    if parts.count == UnitDraftPool.partsKept { pool.enlarge(&parts) }
     let draft = pool.take()
     parts.append(Part(draft: draft))
     return draft
@@ -102,6 +103,15 @@ public final class AppendRequest: @unchecked Sendable {
 
   // MARK: What came of it
 
+  /// All appended units, after `appended`; they live until the request is reset.
+  public var units: [EventView] {
+    guard let batch else { return [] }
+    var units: [EventView] = []
+    units.reserveCapacity(parts.count)
+    for index in parts.indices { units.append(batch.record(parts[index].recordIndex)) }
+    return units
+  }
+
   /// The appended unit at `index`, after `appended`; lives until the request is reset.
   public func unit(_ index: Int) -> EventView? { batch?.record(parts[index].recordIndex) }
 
@@ -115,19 +125,34 @@ public final class AppendRequest: @unchecked Sendable {
 
 /// Drafts that a loop's connections use in turn. Of one loop's thread.
 public final class UnitDraftPool {
-  /// Drafts that are kept while nobody uses them: two full batches.
-  private static let keptMax = 2 * Limits.batchUnitsMax
+  /// Drafts that are kept while nobody uses them, about 5 MB of them: eight full batches.
+  private static let keptMax = 8 * Limits.batchUnitsMax
+  /// A request keeps memory for so many parts; what more takes comes from here.
+  static let partsKept = 16
+  /// Memory for more parts that is kept while nobody uses it.
+  private static let sparesMax = 64
   private var free: [UnitDraft] = []
+  private var spares: [ContiguousArray<AppendRequest.Part>] = []
 
   public init() {}
 
   func take() -> UnitDraft { free.popLast() ?? UnitDraft() }
 
+  /// Takes back a request's drafts. What they hold is forgotten when they are parsed again.
   func give(_ parts: inout ContiguousArray<AppendRequest.Part>) {
-    for index in parts.indices where free.count < UnitDraftPool.keptMax {
-      parts[index].draft.reset()
-      free.append(parts[index].draft)
-    }
-    parts.removeAll(keepingCapacity: parts.count <= 16)
+    for index in parts.indices where free.count < UnitDraftPool.keptMax { free.append(parts[index].draft) }
+    guard parts.count > UnitDraftPool.partsKept else { return parts.removeAll(keepingCapacity: true) }
+    var spare: ContiguousArray<AppendRequest.Part> = []
+    swap(&spare, &parts)
+    guard spares.count < UnitDraftPool.sparesMax else { return }
+    spare.removeAll(keepingCapacity: true)
+    spares.append(spare)
+  }
+
+  /// Moves a request's parts to memory for many more, if there is some.
+  func enlarge(_ parts: inout ContiguousArray<AppendRequest.Part>) {
+    guard var larger = spares.popLast() else { return }
+    larger.append(contentsOf: parts)
+    parts = larger
   }
 }

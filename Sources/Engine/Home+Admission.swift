@@ -110,11 +110,19 @@ extension Home {
 
   /// Makes the request's contexts resident, and pins them. False: that happens later.
   private func bringContexts(_ request: AppendRequest) -> Bool {
+    var last: (id: UnsafeRawBufferPointer, context: ResidentContext)?
     for index in request.parts.indices where request.parts[index].context == nil {
       let id = request.parts[index].draft.contextID
+      // Neighbours in a request are mostly of one context.
+      if let last, JSONText.same(last.id, id) {
+        last.context.pins += 1
+        request.parts[index].context = last.context
+        continue
+      }
       guard request.refusal == nil, let context = residentContext(id, request) else { continue }
       context.pins += 1
       request.parts[index].context = context
+      last = (id, context)
     }
     guard request.loads == 0 else { return false }
     guard let refusal = request.refusal else { return true }

@@ -15,6 +15,13 @@ public struct OutputBuffer {
     return socket.openQueue.reserve(count)
   }
 
+  /// The same for all the room that there is, if it is at least `count` bytes: for many small pieces.
+  public func reserveRest(atLeast count: Int) -> UnsafeMutableRawBufferPointer {
+    socket.loop.assertOnLoop()
+    precondition(count >= 0)
+    return socket.openQueue.reserveRest(atLeast: count)
+  }
+
   /// Appends the first `count` bytes of what `reserve` gave; more than that traps.
   public func commit(_ count: Int) {
     socket.openQueue.commit(count)

@@ -87,6 +87,13 @@ final class OutputQueue {
     return Chunk.bytes(chunk)
   }
 
+  /// All the room at the end, at least `wanted` bytes.
+  func reserveRest(atLeast wanted: Int) -> UnsafeMutableRawBufferPointer {
+    let base = reserve(wanted)
+    return UnsafeMutableRawBufferPointer(
+      start: base, count: end.map { $0.pointee.capacity - $0.pointee.used } ?? 0)
+  }
+
   func commit(_ written: Int) {
     guard let end, written > 0 else { return }
     precondition(written <= end.pointee.capacity - end.pointee.used, "more was written than reserved")
