@@ -123,8 +123,20 @@ extension Exchange {
     if !isHeadOnly { body.withUnsafeBytes { socket.output.write($0) } }
   }
 
-  /// Puts units' JSON into the outbox, commas between them: as many in one piece of it as it has room for.
+  /// Puts units' JSON into the outbox, commas between them. What one request has just appended lies in one slab, and
+  /// is sent from there if it is much.
   private func write(list units: [EventView]) {
+    let runs = units.map(\.body)
+    if let first = units.first, runs.reduce(0, { $0 + $1.count }) > Exchange.copiedBytesMax,
+      let slab = services.engine.window.slab(holding: first), runs.allSatisfy(slab.holds)
+    {
+      return socket.output.write(shared: slab, runs, between: ",")
+    }
+    write(copying: units)
+  }
+
+  /// As many in one piece of the outbox as it has room for.
+  private func write(copying units: [EventView]) {
     var next = 0
     while next < units.count {
       guard units[next].bodyLength < Exchange.smallBytesMax else {

@@ -18,7 +18,6 @@ public enum AppendOutcome {
 public final class AppendRequest: @unchecked Sendable {
   /// A unit of the request, and what the home has found out about it.
   struct Part {
-    let draft: UnitDraft
     /// Pinned while it is set.
     var context: ResidentContext?
     /// Neither window nor store had the client's id among the events up to here.
@@ -45,6 +44,8 @@ public final class AppendRequest: @unchecked Sendable {
   private let pool: UnitDraftPool
 
   // Touched by the home from `submit` to `completed`.
+  /// One for each unit, until they are encoded at the latest.
+  var drafts: ContiguousArray<UnitDraft> = []
   var parts: ContiguousArray<Part> = []
   var key: Key?
   /// The key is this request's to answer; others under it wait.
@@ -57,6 +58,8 @@ public final class AppendRequest: @unchecked Sendable {
   var refusal: Problem?
   /// What it is told once the position that this depends on is durable.
   var awaited: AppendOutcome?
+  /// Its units are in a batch.
+  var isEncoded = false
   /// Keeps the units' memory.
   var batch: Batch?
 
@@ -69,12 +72,14 @@ public final class AppendRequest: @unchecked Sendable {
   /// Forgets units and outcome.
   public func reset() {
     outcome = nil
+    pool.give(&drafts)
     pool.give(&parts)
     key = nil
     holdsKey = false
     hasLookedUpKey = false
     refusal = nil
     awaited = nil
+    isEncoded = false
     batch = nil
   }
 
@@ -84,21 +89,28 @@ public final class AppendRequest: @unchecked Sendable {
   public func addDraft() -> UnitDraft {
     if parts.count == UnitDraftPool.partsKept { pool.enlarge(&parts) }
     let draft = pool.take()
-    parts.append(Part(draft: draft))
+    drafts.append(draft)
+    parts.append(Part())
     return draft
   }
 
   /// Units asked for.
   public var count: Int { parts.count }
-  public func draft(_ index: Int) -> UnitDraft { parts[index].draft }
+  /// What is asked for at `index`; requires that it wasn't appended.
+  public func draft(_ index: Int) -> UnitDraft { drafts[index] }
 
   /// Keeps the answer for 24 h of log time under `key` of the first unit's agent, which must be resolved; if an
   /// answer to the same request is kept already, it is given again. Copies the key.
   /// - Parameter requestHash: of all that makes two requests the same.
   public func setKey(_ key: UnsafeRawBufferPointer, requestHash: ContentHash) {
-    guard let agent = parts.first?.draft.agentID else { return }
+    guard let agent = drafts.first?.agentID else { return }
     let name = IdempotencyName.make(agent: agent, key: key)
     self.key = Key(name: name, prefixBytes: name.count - key.count, requestHash: requestHash)
+  }
+
+  /// The units are encoded: their drafts may serve the next request, while they are still near. Thread of the pool.
+  func letGoOfDrafts() {
+    if isEncoded { pool.give(&drafts) }
   }
 
   // MARK: What came of it
@@ -127,6 +139,8 @@ public final class AppendRequest: @unchecked Sendable {
 public final class UnitDraftPool {
   /// Drafts that are kept while nobody uses them, about 5 MB of them: eight full batches.
   private static let keptMax = 8 * Limits.batchUnitsMax
+  /// A request keeps memory for so many references to drafts: 1 KiB.
+  private static let draftsKept = 128
   /// A request keeps memory for so many parts; what more takes comes from here.
   static let partsKept = 16
   /// Memory for more parts that is kept while nobody uses it.
@@ -139,8 +153,13 @@ public final class UnitDraftPool {
   func take() -> UnitDraft { free.popLast() ?? UnitDraft() }
 
   /// Takes back a request's drafts. What they hold is forgotten when they are parsed again.
+  func give(_ drafts: inout ContiguousArray<UnitDraft>) {
+    for index in drafts.indices where free.count < UnitDraftPool.keptMax { free.append(drafts[index]) }
+    drafts.removeAll(keepingCapacity: drafts.count <= UnitDraftPool.draftsKept)
+  }
+
+  /// Empties a request's parts.
   func give(_ parts: inout ContiguousArray<AppendRequest.Part>) {
-    for index in parts.indices where free.count < UnitDraftPool.keptMax { free.append(parts[index].draft) }
     guard parts.count > UnitDraftPool.partsKept else { return parts.removeAll(keepingCapacity: true) }
     var spare: ContiguousArray<AppendRequest.Part> = []
     swap(&spare, &parts)

@@ -43,7 +43,7 @@ extension Home {
   private func clearIDs(_ request: AppendRequest) -> Bool {
     var missing: [UnitID] = []
     for index in request.parts.indices {
-      guard let id = request.parts[index].draft.id, request.parts[index].storedHash == nil,
+      guard let id = request.drafts[index].id, request.parts[index].storedHash == nil,
         request.parts[index].idClearedThrough == nil
       else { continue }
       if let view = window.unit(id) {
@@ -82,7 +82,7 @@ extension Home {
       }
       let asked = Set(ids)
       for index in request.parts.indices {
-        guard let id = request.parts[index].draft.id, asked.contains(id) else { continue }
+        guard let id = request.drafts[index].id, asked.contains(id) else { continue }
         request.parts[index].storedHash = hashes[id]
         if hashes[id] == nil { request.parts[index].idClearedThrough = head }
       }
@@ -112,7 +112,7 @@ extension Home {
   private func bringContexts(_ request: AppendRequest) -> Bool {
     var last: (id: UnsafeRawBufferPointer, context: ResidentContext)?
     for index in request.parts.indices where request.parts[index].context == nil {
-      let id = request.parts[index].draft.contextID
+      let id = request.drafts[index].contextID
       // Neighbours in a request are mostly of one context.
       if let last, JSONText.same(last.id, id) {
         last.context.pins += 1

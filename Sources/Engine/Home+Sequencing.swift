@@ -61,7 +61,7 @@ extension Home {
   private func recheckIDs(_ request: AppendRequest) -> Bool {
     var isSure = true
     for index in request.parts.indices where request.parts[index].storedHash == nil {
-      guard let id = request.parts[index].draft.id else { continue }
+      guard let id = request.drafts[index].id else { continue }
       if let view = window.unit(id) {
         request.parts[index].storedHash = view.unit?.hash
       } else if let through = request.parts[index].idClearedThrough, window.lowest > through.next {
@@ -80,7 +80,7 @@ extension Home {
     var bytes = 0
     var last: (context: ResidentContext, agent: UnsafeRawBufferPointer, change: Sequencer.ContextChange)?
     for index in request.parts.indices {
-      let draft = request.parts[index].draft
+      let draft = request.drafts[index]
       guard let context = request.parts[index].context, let agent = draft.agentID else {
         refuse(request, Problem(.internal, "the append was not admitted as a whole"))
         return nil
@@ -149,10 +149,11 @@ extension Home {
         requestRemainder: left, hash: command.units[index].hash)
       let length = withMark(request, index) { mark in
         UnitEncoder.encode(
-          request.parts[index].draft, facts, idempotency: mark, into: cursor, capacity: end - cursor)
+          request.drafts[index], facts, idempotency: mark, into: cursor, capacity: end - cursor)
       }
       cursor = builder.commit(length)
     }
+    request.isEncoded = true
     openRequests.append(request)
     metrics.units.add(UInt64(command.units.count))
   }

@@ -48,6 +48,13 @@ public struct OutputBuffer {
     socket.outputGrew()
   }
 
+  /// The same for several runs of bytes of one slab, none of them empty, with `separator` between them.
+  public func write(shared slab: Slab, _ runs: [UnsafeRawBufferPointer], between separator: StaticString) {
+    socket.loop.assertOnLoop()
+    socket.openQueue.write(shared: slab, runs, between: separator)
+    socket.outputGrew()
+  }
+
   /// Bytes that the kernel has not taken yet.
   public var queuedBytes: Int { socket.queuedBytes }
 }
