@@ -83,7 +83,7 @@ extension LoopServices {
     switch request.outcome {
     case .appended:
       status = .created
-      page = UnitPage((0..<request.count).compactMap { request.unit($0) })
+      page = UnitPage(request.units)
     case .exists:
       status = .ok
       page = try await engine.units((0..<request.count).compactMap { request.draft($0).id })

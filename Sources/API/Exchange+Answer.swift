@@ -7,14 +7,24 @@ public import Model
 extension Exchange {
   /// JSON of a unit up to this size is copied into the outbox; more is sent from the slab that holds it.
   static let copiedBytesMax = 16 << 10
+  /// JSON up to this size is written in one piece, with what stands around it; the rest of a chunk is left empty.
+  private static let smallBytesMax = 8 << 10
 
   /// Writes the head of an answer of `length` bytes. `fields` may take `fieldBytes` for further fields.
   func begin(
     _ status: Status, _ media: MediaType, length: Int?, fieldBytes: Int = 0,
     _ fields: (inout ByteWriter) -> Void = { _ in }
   ) {
+    begin(status, media, length: length, fieldBytes: fieldBytes, bodyBytes: 0, fields) { _ in }
+  }
+
+  /// Writes a head and, in the same piece of the outbox, the first `bodyBytes` of the body: `body` writes them.
+  private func begin(
+    _ status: Status, _ media: MediaType, length: Int?, fieldBytes: Int, bodyBytes: Int,
+    _ fields: (inout ByteWriter) -> Void, body: (inout ByteWriter) -> Void
+  ) {
     self.status = status.rawValue
-    let room = ResponseHead.bytesMax + Limits.requestIDBytesMax + fieldBytes
+    let room = ResponseHead.bytesMax + Limits.requestIDBytesMax + fieldBytes + bodyBytes
     let memory = socket.output.reserve(room)
     var writer = ByteWriter(memory, capacity: room)
     let answer = ResponseHead(
@@ -22,6 +32,7 @@ extension Exchange {
     withRequestID { answer.begin(&writer, date: services.date, requestID: $0) }
     fields(&writer)
     writer.endHead()
+    body(&writer)
     socket.output.commit(writer.count)
   }
 
@@ -69,7 +80,15 @@ extension Exchange {
   /// `{"work_unit": …}`
   func answer(_ status: Status, unit: EventView) {
     let body = unit.body
-    begin(status, .json, length: 14 + body.count)
+    let length = 14 + body.count
+    if length <= Exchange.smallBytesMax, !isHeadOnly {
+      return begin(status, .json, length: length, fieldBytes: 0, bodyBytes: length, { _ in }) { writer in
+        writer.run("{\"work_unit\":")
+        writer.run(body)
+        writer.run("}")
+      }
+    }
+    begin(status, .json, length: length)
     guard !isHeadOnly else { return }
     socket.output.write("{\"work_unit\":")
     write(unit)
@@ -89,10 +108,8 @@ extension Exchange {
       let length = units.reduce(15 + 2 + max(0, units.count - 1)) { $0 + $1.bodyLength }
       begin(status, .json, length: length)
       guard !isHeadOnly else { return }
-      for (place, unit) in units.enumerated() {
-        socket.output.write(place == 0 ? "{\"work_units\":[" : ",")
-        write(unit)
-      }
+      socket.output.write("{\"work_units\":[")
+      write(list: units)
       return socket.output.write("]}")
     }
     let body = ByteWriter.bytes(capacity: 32 + units.count * (Exchange.briefBytesMax + 1)) { writer in
@@ -104,6 +121,40 @@ extension Exchange {
     }
     beginMinimal(status, length: body.count)
     if !isHeadOnly { body.withUnsafeBytes { socket.output.write($0) } }
+  }
+
+  /// Puts units' JSON into the outbox, commas between them. What one request has just appended lies in one slab, and
+  /// is sent from there if it is much.
+  private func write(list units: [EventView]) {
+    let runs = units.map(\.body)
+    if let first = units.first, runs.reduce(0, { $0 + $1.count }) > Exchange.copiedBytesMax,
+      let slab = services.engine.window.slab(holding: first), runs.allSatisfy(slab.holds)
+    {
+      return socket.output.write(shared: slab, runs, between: ",")
+    }
+    write(copying: units)
+  }
+
+  /// As many in one piece of the outbox as it has room for.
+  private func write(copying units: [EventView]) {
+    var next = 0
+    while next < units.count {
+      guard units[next].bodyLength < Exchange.smallBytesMax else {
+        if next > 0 { socket.output.write(",") }
+        write(units[next])
+        next += 1
+        continue
+      }
+      let room = socket.output.reserveRest(atLeast: units[next].bodyLength + 1)
+      guard let base = room.baseAddress else { return }
+      var writer = ByteWriter(base, capacity: room.count)
+      while next < units.count, units[next].bodyLength < min(writer.remaining, Exchange.smallBytesMax) {
+        if next > 0 { writer.run(",") }
+        writer.run(units[next].body)
+        next += 1
+      }
+      socket.output.commit(writer.count)
+    }
   }
 
   private static let briefBytesMax = 128

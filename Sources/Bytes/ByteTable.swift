@@ -56,8 +56,22 @@ public struct ByteTable {
   public mutating func insert(_ key: UnsafeRawBufferPointer) -> (slot: Int, isNew: Bool) {
     let hash = ByteHash.hash(key)
     if let place = find(key, hash) { return (Int(index[place]) - 1, false) }
+    return (add([UInt8](key), hash), true)
+  }
+
+  /// The same with a key that can be shared: its bytes aren't copied.
+  public mutating func insert(_ key: [UInt8]) -> (slot: Int, isNew: Bool) {
+    let (hash, place) = key.withUnsafeBytes { bytes in
+      let hash = ByteHash.hash(bytes)
+      return (hash, find(bytes, hash))
+    }
+    if let place { return (Int(index[place]) - 1, false) }
+    return (add(key, hash), true)
+  }
+
+  private mutating func add(_ key: [UInt8], _ hash: UInt64) -> Int {
     if (count + 1) * 4 > index.count * 3 { grow() }
-    let entry = Entry(hash: hash, key: [UInt8](key))
+    let entry = Entry(hash: hash, key: key)
     let slot: UInt32
     if let reused = free.popLast() {
       slot = reused
@@ -67,7 +81,7 @@ public struct ByteTable {
       entries.append(entry)
     }
     place(slot, hash)
-    return (Int(slot), true)
+    return Int(slot)
   }
 
   /// Forgets the key of `slot`, whose number may be given out again.

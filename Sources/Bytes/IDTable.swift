@@ -1,3 +1,5 @@
+internal import CBytes
+
 /// A hash table from 128-bit ids to 64-bit values in raw memory: open addressing, linear probing, removal by
 /// shifting back. For ids whose bits are random anyway (UUIDs): a peer that chooses ids to collide is slowed
 /// by the key that is mixed in. Not thread-safe; allocates only to grow. The value 0 is not allowed.
@@ -17,11 +19,20 @@ public struct IDTable: ~Copyable {
     var size = 64
     while size * 3 < capacity * 4 { size *= 2 }
     mask = size - 1
-    entries = .allocate(capacity: size)
-    entries.initialize(repeating: Entry(high: 0, low: 0, value: 0), count: size)
+    entries = IDTable.memory(size)
   }
 
-  deinit { entries.deallocate() }
+  deinit { PageMemory.free(entries) }
+
+  /// Places without ids. Large tables lie in huge pages: nearly every look-up would miss the address cache else.
+  private static func memory(_ size: Int) -> UnsafeMutablePointer<Entry> {
+    guard let memory = PageMemory.allocate(size * MemoryLayout<Entry>.stride) else {
+      fatalError("out of memory: no room for \(size) ids")
+    }
+    let entries = memory.bindMemory(to: Entry.self, capacity: size)
+    entries.initialize(repeating: Entry(high: 0, low: 0, value: 0), count: size)
+    return entries
+  }
 
   public func find(high: UInt64, low: UInt64) -> UInt64? {
     var place = home(high, low)
@@ -31,6 +42,9 @@ public struct IDTable: ~Copyable {
     }
     return nil
   }
+
+  /// Brings the place of an id near, of which `find`, `set` or `remove` follows soon.
+  public func prefetch(high: UInt64, low: UInt64) { engram_prefetch(entries + home(high, low)) }
 
   /// Sets the id's value, which must not be 0.
   public mutating func set(high: UInt64, low: UInt64, value: UInt64) {
@@ -79,13 +93,12 @@ public struct IDTable: ~Copyable {
     let old = entries
     let oldSize = mask + 1
     mask = oldSize * 2 - 1
-    entries = .allocate(capacity: mask + 1)
-    entries.initialize(repeating: Entry(high: 0, low: 0, value: 0), count: mask + 1)
+    entries = IDTable.memory(mask + 1)
     for place in 0..<oldSize where old[place].value != 0 {
       var to = home(old[place].high, old[place].low)
       while entries[to].value != 0 { to = (to + 1) & mask }
       entries[to] = old[place]
     }
-    old.deallocate()
+    PageMemory.free(old)
   }
 }

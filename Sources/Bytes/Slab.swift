@@ -32,6 +32,12 @@ public final class Slab: @unchecked Sendable {
     }
   }
 
+  /// Whether `run` lies within.
+  public func holds(_ run: UnsafeRawBufferPointer) -> Bool {
+    guard let start = run.baseAddress else { return false }
+    return start >= base && run.count <= capacity && start - UnsafeRawPointer(base) <= capacity - run.count
+  }
+
   fileprivate static func allocate(_ bytes: Int) -> UnsafeMutableRawPointer {
     guard let memory = PageMemory.allocate(bytes) else {
       fatalError("out of memory: no room for a slab of \(bytes) bytes")

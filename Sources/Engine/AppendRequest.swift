@@ -18,7 +18,6 @@ public enum AppendOutcome {
 public final class AppendRequest: @unchecked Sendable {
   /// A unit of the request, and what the home has found out about it.
   struct Part {
-    let draft: UnitDraft
     /// Pinned while it is set.
     var context: ResidentContext?
     /// Neither window nor store had the client's id among the events up to here.
@@ -45,6 +44,8 @@ public final class AppendRequest: @unchecked Sendable {
   private let pool: UnitDraftPool
 
   // Touched by the home from `submit` to `completed`.
+  /// One for each unit, until they are encoded at the latest.
+  var drafts: ContiguousArray<UnitDraft> = []
   var parts: ContiguousArray<Part> = []
   var key: Key?
   /// The key is this request's to answer; others under it wait.
@@ -57,6 +58,8 @@ public final class AppendRequest: @unchecked Sendable {
   var refusal: Problem?
   /// What it is told once the position that this depends on is durable.
   var awaited: AppendOutcome?
+  /// Its units are in a batch.
+  var isEncoded = false
   /// Keeps the units' memory.
   var batch: Batch?
 
@@ -69,12 +72,14 @@ public final class AppendRequest: @unchecked Sendable {
   /// Forgets units and outcome.
   public func reset() {
     outcome = nil
+    pool.give(&drafts)
     pool.give(&parts)
     key = nil
     holdsKey = false
     hasLookedUpKey = false
     refusal = nil
     awaited = nil
+    isEncoded = false
     batch = nil
   }
 
@@ -82,25 +87,42 @@ public final class AppendRequest: @unchecked Sendable {
 
   /// Another unit, to be parsed by the caller.
   public func addDraft() -> UnitDraft {
+    if parts.count == UnitDraftPool.partsKept { pool.enlarge(&parts) }
     let draft = pool.take()
-    parts.append(Part(draft: draft))
+    drafts.append(draft)
+    parts.append(Part())
     return draft
   }
 
   /// Units asked for.
   public var count: Int { parts.count }
-  public func draft(_ index: Int) -> UnitDraft { parts[index].draft }
+  /// What is asked for at `index`; requires that it wasn't appended.
+  public func draft(_ index: Int) -> UnitDraft { drafts[index] }
 
   /// Keeps the answer for 24 h of log time under `key` of the first unit's agent, which must be resolved; if an
   /// answer to the same request is kept already, it is given again. Copies the key.
   /// - Parameter requestHash: of all that makes two requests the same.
   public func setKey(_ key: UnsafeRawBufferPointer, requestHash: ContentHash) {
-    guard let agent = parts.first?.draft.agentID else { return }
+    guard let agent = drafts.first?.agentID else { return }
     let name = IdempotencyName.make(agent: agent, key: key)
     self.key = Key(name: name, prefixBytes: name.count - key.count, requestHash: requestHash)
   }
 
+  /// The units are encoded: their drafts may serve the next request, while they are still near. Thread of the pool.
+  func letGoOfDrafts() {
+    if isEncoded { pool.give(&drafts) }
+  }
+
   // MARK: What came of it
+
+  /// All appended units, after `appended`; they live until the request is reset.
+  public var units: [EventView] {
+    guard let batch else { return [] }
+    var units: [EventView] = []
+    units.reserveCapacity(parts.count)
+    for index in parts.indices { units.append(batch.record(parts[index].recordIndex)) }
+    return units
+  }
 
   /// The appended unit at `index`, after `appended`; lives until the request is reset.
   public func unit(_ index: Int) -> EventView? { batch?.record(parts[index].recordIndex) }
@@ -115,19 +137,41 @@ public final class AppendRequest: @unchecked Sendable {
 
 /// Drafts that a loop's connections use in turn. Of one loop's thread.
 public final class UnitDraftPool {
-  /// Drafts that are kept while nobody uses them: two full batches.
-  private static let keptMax = 2 * Limits.batchUnitsMax
+  /// Drafts that are kept while nobody uses them, about 5 MB of them: eight full batches.
+  private static let keptMax = 8 * Limits.batchUnitsMax
+  /// A request keeps memory for so many references to drafts: 1 KiB.
+  private static let draftsKept = 128
+  /// A request keeps memory for so many parts; what more takes comes from here.
+  static let partsKept = 16
+  /// Memory for more parts that is kept while nobody uses it.
+  private static let sparesMax = 64
   private var free: [UnitDraft] = []
+  private var spares: [ContiguousArray<AppendRequest.Part>] = []
 
   public init() {}
 
   func take() -> UnitDraft { free.popLast() ?? UnitDraft() }
 
+  /// Takes back a request's drafts. What they hold is forgotten when they are parsed again.
+  func give(_ drafts: inout ContiguousArray<UnitDraft>) {
+    for index in drafts.indices where free.count < UnitDraftPool.keptMax { free.append(drafts[index]) }
+    drafts.removeAll(keepingCapacity: drafts.count <= UnitDraftPool.draftsKept)
+  }
+
+  /// Empties a request's parts.
   func give(_ parts: inout ContiguousArray<AppendRequest.Part>) {
-    for index in parts.indices where free.count < UnitDraftPool.keptMax {
-      parts[index].draft.reset()
-      free.append(parts[index].draft)
-    }
-    parts.removeAll(keepingCapacity: parts.count <= 16)
+    guard parts.count > UnitDraftPool.partsKept else { return parts.removeAll(keepingCapacity: true) }
+    var spare: ContiguousArray<AppendRequest.Part> = []
+    swap(&spare, &parts)
+    guard spares.count < UnitDraftPool.sparesMax else { return }
+    spare.removeAll(keepingCapacity: true)
+    spares.append(spare)
+  }
+
+  /// Moves a request's parts to memory for many more, if there is some.
+  func enlarge(_ parts: inout ContiguousArray<AppendRequest.Part>) {
+    guard var larger = spares.popLast() else { return }
+    larger.append(contentsOf: parts)
+    parts = larger
   }
 }

@@ -22,9 +22,9 @@ public struct EngineLimits: Sendable {
   public var slabBytes = 4 << 20
   /// Slabs registered with the ring, if the limit of locked memory allows.
   public var registeredSlabs = 24
-  /// Further slabs that are kept for reuse: what a store that lags makes the window hold. Fresh ones would cost a
-  /// fault for each page, a fifth of the home loop's time in a stream of batches.
-  public var slabsKept = 40
+  /// Further slabs that are kept for reuse: what a store that lags makes the window hold. With fewer,
+  /// a stream of batches whose lag comes and goes spends up to a third of the home loop's time on fresh pages.
+  public var slabsKept = 120
   /// Nanoseconds without a commit after which an empty batch bears witness to the last one.
   public var witnessAfterNanoseconds: UInt64 = 200_000_000
   /// Below this much free space writes are answered 507.

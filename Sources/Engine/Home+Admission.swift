@@ -66,7 +66,7 @@ extension Home {
   private func clearIDs(_ request: AppendRequest) -> Bool {
     var missing: [UnitID] = []
     for index in request.parts.indices {
-      guard let id = request.parts[index].draft.id, request.parts[index].storedHash == nil,
+      guard let id = request.drafts[index].id, request.parts[index].storedHash == nil,
         request.parts[index].idClearedThrough == nil
       else { continue }
       if let view = window.unit(id) {
@@ -105,7 +105,7 @@ extension Home {
       }
       let asked = Set(ids)
       for index in request.parts.indices {
-        guard let id = request.parts[index].draft.id, asked.contains(id) else { continue }
+        guard let id = request.drafts[index].id, asked.contains(id) else { continue }
         request.parts[index].storedHash = hashes[id]
         if hashes[id] == nil { request.parts[index].idClearedThrough = head }
       }
@@ -133,11 +133,19 @@ extension Home {
 
   /// Makes the request's contexts resident, and pins them. False: that happens later.
   private func bringContexts(_ request: AppendRequest) -> Bool {
+    var last: (id: UnsafeRawBufferPointer, context: ResidentContext)?
     for index in request.parts.indices where request.parts[index].context == nil {
-      let id = request.parts[index].draft.contextID
+      let id = request.drafts[index].contextID
+      // Neighbours in a request are mostly of one context.
+      if let last, JSONText.same(last.id, id) {
+        last.context.pins += 1
+        request.parts[index].context = last.context
+        continue
+      }
       guard request.refusal == nil, let context = residentContext(id, request) else { continue }
       context.pins += 1
       request.parts[index].context = context
+      last = (id, context)
     }
     guard request.loads == 0 else { return false }
     guard let refusal = request.refusal else { return true }

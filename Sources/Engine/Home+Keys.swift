@@ -91,7 +91,7 @@ extension Home {
     guard let key = request.key else { return }
     let answer = answer(of: request, key.requestHash)
     var going = keys.release(key.name, keeping: answer)
-    while let next = going.popFirst() {
+    while let next = going?.popFirst() {
       next.holdsKey = answer == nil
       released.append(next)
     }

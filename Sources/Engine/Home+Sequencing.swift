@@ -61,7 +61,7 @@ extension Home {
   private func recheckIDs(_ request: AppendRequest) -> Bool {
     var isSure = true
     for index in request.parts.indices where request.parts[index].storedHash == nil {
-      guard let id = request.parts[index].draft.id else { continue }
+      guard let id = request.drafts[index].id else { continue }
       if let view = window.unit(id) {
         request.parts[index].storedHash = view.unit?.hash
       } else if let through = request.parts[index].idClearedThrough, window.lowest > through.next {
@@ -75,15 +75,24 @@ extension Home {
   /// Makes the command of a request.
   /// - Returns: room that its events need at most, in bytes; nil if it can't be (a programmer's error).
   private func prepare(_ request: AppendRequest) -> Int? {
+    let surroundings = surroundings
     command.now = surroundings?.wallClock ?? 0
     var bytes = 0
+    var last: (context: ResidentContext, agent: UnsafeRawBufferPointer, change: Sequencer.ContextChange)?
     for index in request.parts.indices {
-      let draft = request.parts[index].draft
+      let draft = request.drafts[index]
       guard let context = request.parts[index].context, let agent = draft.agentID else {
         refuse(request, Problem(.internal, "the append was not admitted as a whole"))
         return nil
       }
-      let change = change(of: context, by: agent)
+      // Neighbours in a request mostly do the same to their context.
+      let change: Sequencer.ContextChange
+      if let last, last.context === context, JSONText.same(last.agent, agent) {
+        change = last.change
+      } else {
+        change = sequencer.change(of: context, by: agent)
+        last = (context, agent, change)
+      }
       bytes += withMark(request, index) { UnitEncoder.bytesMax(for: draft, idempotency: $0) } + 8
       if change != .none {
         bytes += ContextEncoder.bytesMax(joining: agent)
@@ -102,16 +111,6 @@ extension Home {
     return bytes
   }
 
-  /// What the unit does to its context; neighbours in a request mostly do the same.
-  private func change(
-    of context: ResidentContext, by agent: UnsafeRawBufferPointer
-  ) -> Sequencer.ContextChange {
-    if let last = command.units.last, last.context === context, JSONText.same(last.agent, agent) {
-      return last.change
-    }
-    return sequencer.change(of: context, by: agent)
-  }
-
   /// The request's first unit carries its key.
   private func withMark<Result>(
     _ request: AppendRequest, _ index: Int, _ body: (IdempotencyMark?) -> Result
@@ -127,11 +126,13 @@ extension Home {
   private func encode(_ request: AppendRequest, into memory: UnsafeMutableRawPointer, capacity: Int) {
     var cursor = memory
     let end = memory + capacity
-    var left = UInt32(command.units.count + command.units.count { $0.contextEvent != nil })
+    // A context's event has a position of its own.
+    guard let first = command.units.first, let last = command.units.last else { return }
+    var left = UInt32(last.position.rawValue - (first.contextEvent ?? first.position).rawValue + 1)
     for index in command.units.indices {
-      let unit = command.units[index]
-      if let position = unit.contextEvent {
+      if let position = command.units[index].contextEvent {
         left -= 1
+        let unit = command.units[index]
         var state = unit.context.state
         // The unit is still to come.
         state.lastSequence = Sequence(unit.sequence.rawValue - 1)
@@ -143,14 +144,16 @@ extension Home {
       left -= 1
       request.parts[index].recordIndex = builder.count
       let facts = UnitFacts(
-        id: unit.id, sequence: unit.sequence, position: unit.position, logTime: unit.logTime,
-        requestRemainder: left)
+        id: command.units[index].id, sequence: command.units[index].sequence,
+        position: command.units[index].position, logTime: command.units[index].logTime,
+        requestRemainder: left, hash: command.units[index].hash)
       let length = withMark(request, index) { mark in
         UnitEncoder.encode(
-          request.parts[index].draft, facts, idempotency: mark, into: cursor, capacity: end - cursor)
+          request.drafts[index], facts, idempotency: mark, into: cursor, capacity: end - cursor)
       }
       cursor = builder.commit(length)
     }
+    request.isEncoded = true
     openRequests.append(request)
     metrics.units.add(UInt64(command.units.count))
   }

@@ -7,8 +7,8 @@ internal import Storage
 /// Home thread only.
 struct IdempotencyTable {
   enum Entry {
-    /// A request is at work; these wait for it.
-    case held(waiting: Ring<AppendRequest>)
+    /// A request is at work; these wait for it, if any do.
+    case held(waiting: Ring<AppendRequest>?)
     /// Durable.
     case kept(KeptAnswer)
   }
@@ -26,7 +26,7 @@ struct IdempotencyTable {
   }
 
   /// A request begins to work under the key; nobody else does.
-  mutating func hold(_ name: [UInt8]) { set(name, .held(waiting: Ring())) }
+  mutating func hold(_ name: [UInt8]) { set(name, .held(waiting: nil)) }
 
   /// `request` waits for the one at work.
   mutating func wait(_ request: AppendRequest, for name: [UInt8]) {
@@ -35,7 +35,8 @@ struct IdempotencyTable {
     }
     // Not two owners at once, so that appending copies nothing.
     entries[slot] = nil
-    waiting.append(request)
+    if waiting == nil { waiting = Ring() }
+    waiting?.append(request)
     entries[slot] = .held(waiting: waiting)
     waitingCount += 1
   }
@@ -43,20 +44,20 @@ struct IdempotencyTable {
   /// The request at work is done, and `answer` is kept if it was appended.
   /// - Returns: those that go on now: with an answer all that waited for it, else the first, which is the one at
   ///   work from here on.
-  mutating func release(_ name: [UInt8], keeping answer: KeptAnswer?) -> Ring<AppendRequest> {
+  mutating func release(_ name: [UInt8], keeping answer: KeptAnswer?) -> Ring<AppendRequest>? {
     guard let slot = name.withUnsafeBytes({ names.find($0) }), case .held(var waiting) = entries[slot] else {
-      return Ring()
+      return nil
     }
     entries[slot] = nil
     if let answer {
       entries[slot] = .kept(answer)
       unapplied.append((answer.last, slot))
-      waitingCount -= waiting.count
+      waitingCount -= waiting?.count ?? 0
       return waiting
     }
-    guard let next = waiting.popFirst() else {
+    guard let next = waiting?.popFirst() else {
       names.remove(slot)
-      return Ring()
+      return nil
     }
     entries[slot] = .held(waiting: waiting)
     waitingCount -= 1
@@ -83,7 +84,7 @@ struct IdempotencyTable {
 
   @discardableResult
   private mutating func set(_ name: [UInt8], _ entry: Entry) -> Int {
-    let (slot, _) = name.withUnsafeBytes { names.insert($0) }
+    let (slot, _) = names.insert(name)
     while entries.count <= slot { entries.append(nil) }
     entries[slot] = entry
     return slot

@@ -60,6 +60,7 @@ public final class LoopEngine {
         }
       } else {
         engine.home.submit(request)
+        request.letGoOfDrafts()
       }
     }
   }

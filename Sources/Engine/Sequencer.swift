@@ -12,6 +12,12 @@ package struct Sequencer {
     package var now: UInt64 = 0
 
     package init() {}
+
+    /// By index, as everywhere here: a unit that is copied counts a reference.
+    fileprivate var choosesIDs: Bool {
+      for unit in units.indices where units[unit].chosenID != nil { return true }
+      return false
+    }
   }
 
   /// One unit of a command, by an agent, for a context that is resident; `decide` fills in the rest.
@@ -102,13 +108,14 @@ package struct Sequencer {
   package mutating func decide(_ command: inout Append) -> Decision {
     if let decision = checkIDs(command) { return decision }
     // A fence names a lock that is held now; nothing in this history grants one.
-    if let unit = command.units.firstIndex(where: { $0.hasFence }) { return .fenceRejected(unit: unit) }
+    for unit in command.units.indices where command.units[unit].hasFence { return .fenceRejected(unit: unit) }
     if let decision = checkSequences(&command) { return decision }
     append(&command)
     return .append
   }
 
   private func checkIDs(_ command: Append) -> Decision? {
+    guard command.choosesIDs else { return nil }
     var known = 0
     var first: Int?
     var position = Position.zero

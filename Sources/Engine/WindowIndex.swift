@@ -43,7 +43,9 @@ public final class WindowIndex {
     precondition(batch.firstPosition > head, "batches are published in order")
     batches.append(batch)
     bytes += batch.paddedBytes
+    var run = Run()
     for offset in 0..<batch.count {
+      prefetch(batch, behind: offset)
       let record = batch.record(offset)
       guard let context = record.contextID, let base = record.bytes.baseAddress else { continue }
       let address = UInt(bitPattern: base)
@@ -52,11 +54,32 @@ public final class WindowIndex {
         continue
       }
       ids.set(high: unit.id.high, low: unit.id.low, value: UInt64(address))
-      let slot = track(context)
-      if tracks[slot].records.isEmpty { tracks[slot].firstSequence = unit.sequence.rawValue }
-      tracks[slot].records.append(address)
+      if !run.goesOn(with: context) { run = Run(context: context, slot: track(context)) }
+      if tracks[run.slot].records.isEmpty { tracks[run.slot].firstSequence = unit.sequence.rawValue }
+      tracks[run.slot].records.append(address)
     }
     head = batch.lastPosition
+  }
+
+  /// Records of one context that follow one another: its name is looked up once.
+  private struct Run {
+    var context = UnsafeRawBufferPointer(start: nil, count: 0)
+    var slot = 0
+
+    func goesOn(with other: UnsafeRawBufferPointer) -> Bool {
+      context.baseAddress != nil && JSONText.same(context, other)
+    }
+  }
+
+  /// Of the records behind the one in hand, so many have their ids' places brought near, and twice as many their own
+  /// heads: each would be a miss of its own otherwise.
+  private static let prefetched = 4
+
+  private func prefetch(_ batch: Batch, behind offset: Int) {
+    batch.prefetch(offset + 2 * WindowIndex.prefetched)
+    let next = offset + WindowIndex.prefetched
+    guard next < batch.count, let id = batch.record(next).unitID else { return }
+    ids.prefetch(high: id.high, low: id.low)
   }
 
   private func append(_ context: UnsafeRawBufferPointer, event address: UInt) {
@@ -82,22 +105,28 @@ public final class WindowIndex {
   public func evictOldest() {
     guard let batch = batches.popFirst() else { return }
     bytes -= batch.paddedBytes
+    var run = Run()
     for offset in 0..<batch.count {
+      prefetch(batch, behind: offset)
       let record = batch.record(offset)
       guard let context = record.contextID, let base = record.bytes.baseAddress else { continue }
       let address = UInt(bitPattern: base)
-      guard let slot = names.find(context) else { continue }
-      if let unit = record.unit {
-        ids.remove(high: unit.id.high, low: unit.id.low, value: UInt64(address))
-        _ = tracks[slot].records.popFirst()
-        tracks[slot].firstSequence += 1
+      if !run.goesOn(with: context) {
+        guard let slot = names.find(context) else { continue }
+        run = Run(context: context, slot: slot)
+      }
+      if let id = record.unitID {
+        ids.remove(high: id.high, low: id.low, value: UInt64(address))
+        _ = tracks[run.slot].records.popFirst()
+        tracks[run.slot].firstSequence += 1
       } else if record.kind == .context {
         _ = contextEvents.popFirst()
-        if tracks[slot].contextEvent == address { tracks[slot].contextEvent = 0 }
+        if tracks[run.slot].contextEvent == address { tracks[run.slot].contextEvent = 0 }
       }
-      if tracks[slot].isEmpty {
-        names.remove(slot)
-        tracks[slot] = Track()
+      if tracks[run.slot].isEmpty {
+        names.remove(run.slot)
+        tracks[run.slot] = Track()
+        run = Run()
       }
     }
   }

@@ -158,6 +158,13 @@ public struct EventView {
       return true
     }
   }
+  /// The id alone of what `unit` says.
+  public var unitID: UnitID? {
+    guard let bytes = field(.unitHead), bytes.count >= EventRecord.unitHeadBytes else { return nil }
+    return UnitID(
+      high: UInt64(bigEndian: bytes.loadUnaligned(as: UInt64.self)),
+      low: UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self)))
+  }
   public var unit: UnitHead? { field(.unitHead).flatMap(UnitHead.init) }
   public var context: ContextHead? { field(.contextHead).flatMap(ContextHead.init) }
 }

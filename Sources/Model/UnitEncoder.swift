@@ -8,15 +8,19 @@ public struct UnitFacts: Sendable {
   public var logTime: LogTime
   /// Events of the same request that follow this one.
   public var requestRemainder: UInt32
+  /// The draft's `contentHash`, from those who know it already.
+  public var hash: ContentHash?
 
   public init(
-    id: UnitID, sequence: Sequence, position: Position, logTime: LogTime, requestRemainder: UInt32 = 0
+    id: UnitID, sequence: Sequence, position: Position, logTime: LogTime, requestRemainder: UInt32 = 0,
+    hash: ContentHash? = nil
   ) {
     self.id = id
     self.sequence = sequence
     self.position = position
     self.logTime = logTime
     self.requestRemainder = requestRemainder
+    self.hash = hash
   }
 }
 
@@ -79,7 +83,7 @@ extension UnitParts {
     let headOffset = writer.out.count
     writer.unitHead(
       UnitHead(
-        id: facts.id, sequence: facts.sequence, hash: contentHash, type: type.rawValue,
+        id: facts.id, sequence: facts.sequence, hash: facts.hash ?? contentHash, type: type.rawValue,
         encoding: encoding.rawValue, payloadOffset: 0, payloadLength: payload.count + 2))
     writer.field(.contextID, bytes(context))
     writer.field(.agentID, bytes(agent))

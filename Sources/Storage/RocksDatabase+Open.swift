@@ -162,6 +162,9 @@ extension RocksDatabase {
   /// Level 1 holds 4 write buffers, level 2 ten times that: 5.5 GiB together stay uncompressed.
   private static let compressedLevelMin: Int32 = 3
 
+  /// Of a write buffer of `idempotency`: 10 bits and more for each entry of 80 bytes or more.
+  private static let idempotencyFilterShare = 0.02
+
   private static func familyOptions(
     _ family: StoreFamily, shared: OpaquePointer, _ options: StoreOptions, _ cache: OpaquePointer
   ) -> OpaquePointer {
@@ -185,6 +188,11 @@ extension RocksDatabase {
     }
     if family == .units {
       if options.blobBytesMin > 0 { setBlobs(own, options, algorithm: Int32(algorithm), cache) }
+    }
+    if family == .idempotency {
+      // Nearly every key is looked for once and not there: a filter spares the way through the memtable's list.
+      rocksdb_options_set_memtable_prefix_bloom_size_ratio(own, idempotencyFilterShare)
+      rocksdb_options_set_memtable_whole_key_filtering(own, 1)
     }
     let table: OpaquePointer = rocksdb_block_based_options_create()
     defer { rocksdb_block_based_options_destroy(table) }

@@ -54,6 +54,12 @@ public final class Batch: @unchecked Sendable {
     EventView(trusted: UnsafeRawPointer(slab.base) + offset + Int(recordOffsets[index]))
   }
 
+  /// Brings the head of a record near that will be looked at soon. Nothing for an index behind the last.
+  public func prefetch(_ index: Int) {
+    guard index < count else { return }
+    Prefetch.twoLines(slab.base + offset + Int(recordOffsets[index]))
+  }
+
   /// Header, records and padding, as they stand in the file. Lives as long as the slab.
   public var bytes: UnsafeRawBufferPointer {
     UnsafeRawBufferPointer(start: slab.base + offset, count: paddedBytes)

@@ -81,6 +81,37 @@ extension WithRing {
       }
     }
 
+    @Test func `runs of one slab leave with what stands between them, and hold it until the last is sent`()
+      throws
+    {
+      final class Held: @unchecked Sendable { weak var slab: Slab? }
+      try EventLoop.with { loop in
+        let server = try Server(loop)
+        let held = Held()
+        let (runs, bytes) = (700, 10_000)
+        server.onAccept = { _, socket in
+          let slab = Slab(capacity: runs * bytes)
+          slab.base.copyMemory(from: pattern(runs * bytes, seed: 3), byteCount: runs * bytes)
+          held.slab = slab
+          let parts = (0..<runs).map { UnsafeRawBufferPointer(start: slab.base + $0 * bytes, count: bytes) }
+          socket.output.write("[")
+          socket.output.write(shared: slab, parts, between: ", ")
+          socket.output.write("]")
+        }
+        let whole = pattern(runs * bytes, seed: 3)
+        var expected = Array("[".utf8)
+        for n in 0..<runs {
+          expected += (n == 0 ? [] : Array(", ".utf8)) + whole[n * bytes..<(n + 1) * bytes]
+        }
+        expected += Array("]".utf8)
+        let client = try #require(Client(port: server.start().port, receiveBuffer: 65_536))
+        #expect(eventually { server.accepted.load(ordering: .relaxed) == 1 })
+        #expect(loop.sync { held.slab != nil } == true)
+        #expect(same(client.receive(expected.count), expected))
+        #expect(eventually { loop.sync { held.slab == nil } == true })
+      }
+    }
+
     @Test func `after the peer's end the other direction lives on`() throws {
       try EventLoop.with { loop in
         let server = try Server(loop)

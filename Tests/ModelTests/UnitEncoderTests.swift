@@ -118,6 +118,15 @@ import Testing
     }
   }
 
+  @Test func `a content hash that is known already is taken over`() throws {
+    let parsed = Parsed(unit())
+    var facts = UnitFacts.example
+    facts.hash = ContentHash(high: 1, low: 2)
+    try view(parsed, facts) { #expect($0.unit?.hash == facts.hash && $0.unit?.id == $0.unitID) }
+    facts.hash = nil
+    try view(parsed, facts) { #expect($0.unit?.hash == parsed.draft.contentHash) }
+  }
+
   /// The largest a unit can grow between its body and its record, and the largest numbers.
   @Test func theLargestUnitFitsItsRoom() throws {
     let one = #"{"target_id":"\#(target)","type":5}"#

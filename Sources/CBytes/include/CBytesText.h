@@ -2,6 +2,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/// Asks for a line of memory that will be read or written soon. Any address will do.
+static inline void engram_prefetch(const void *at) { __builtin_prefetch(at); }
+
 // JSON string tokens (RFC 8259, section 7), UTF-8 (RFC 3629), base64 (RFC 4648) and a 128-bit content hash.
 // No function here reads outside `length` or `count`, whatever the bytes are.
 

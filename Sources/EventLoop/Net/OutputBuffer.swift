@@ -15,6 +15,13 @@ public struct OutputBuffer {
     return socket.openQueue.reserve(count)
   }
 
+  /// The same for all the room that there is, if it is at least `count` bytes: for many small pieces.
+  public func reserveRest(atLeast count: Int) -> UnsafeMutableRawBufferPointer {
+    socket.loop.assertOnLoop()
+    precondition(count >= 0)
+    return socket.openQueue.reserveRest(atLeast: count)
+  }
+
   /// Appends the first `count` bytes of what `reserve` gave; more than that traps.
   public func commit(_ count: Int) {
     socket.openQueue.commit(count)
@@ -38,6 +45,13 @@ public struct OutputBuffer {
   public func write(shared slab: Slab, _ bytes: UnsafeRawBufferPointer) {
     socket.loop.assertOnLoop()
     socket.openQueue.write(shared: slab, bytes)
+    socket.outputGrew()
+  }
+
+  /// The same for several runs of bytes of one slab, none of them empty, with `separator` between them.
+  public func write(shared slab: Slab, _ runs: [UnsafeRawBufferPointer], between separator: StaticString) {
+    socket.loop.assertOnLoop()
+    socket.openQueue.write(shared: slab, runs, between: separator)
     socket.outputGrew()
   }
 

@@ -36,6 +36,8 @@ struct OutputPiece {
   enum Owner {
     case chunk(Chunk.Pointer)
     case slab(Unmanaged<Slab>)
+    /// Lives as long as the process, or as a piece behind it, which is let go of later.
+    case other
   }
 
   var base: UnsafeRawPointer
@@ -46,8 +48,8 @@ struct OutputPiece {
 /// What one socket has still to send: a ring of pieces and the vectors of the one message in flight. Pooled
 /// by the loop, so that an idle socket has none.
 final class OutputQueue {
-  /// IOV_MAX is 1024; beyond 64 the cost per byte no longer falls, and one socket holds the turn up.
-  static let vectorsMax = 64
+  /// IOV_MAX is 1024. Enough for the answer to a batch of 100 from its slab: two for each unit.
+  static let vectorsMax = 256
   private static let piecesKept = 1024
 
   private(set) var bytes = 0
@@ -87,6 +89,13 @@ final class OutputQueue {
     return Chunk.bytes(chunk)
   }
 
+  /// All the room at the end, at least `wanted` bytes.
+  func reserveRest(atLeast wanted: Int) -> UnsafeMutableRawBufferPointer {
+    let base = reserve(wanted)
+    return UnsafeMutableRawBufferPointer(
+      start: base, count: end.map { $0.pointee.capacity - $0.pointee.used } ?? 0)
+  }
+
   func commit(_ written: Int) {
     guard let end, written > 0 else { return }
     precondition(written <= end.pointee.capacity - end.pointee.used, "more was written than reserved")
@@ -123,6 +132,24 @@ final class OutputQueue {
     guard let base = run.baseAddress, !run.isEmpty else { return }
     bytes += run.count
     append(OutputPiece(base: base, count: run.count, owner: .slab(Unmanaged.passRetained(slab))))
+  }
+
+  func write(shared slab: Slab, _ runs: [UnsafeRawBufferPointer], between separator: StaticString) {
+    for place in runs.indices {
+      guard let base = runs[place].baseAddress, !runs[place].isEmpty else {
+        preconditionFailure("a run without bytes: the last one holds the slab")
+      }
+      if place > 0 {
+        bytes += separator.utf8CodeUnitCount
+        append(OutputPiece(base: separator.utf8Start, count: separator.utf8CodeUnitCount, owner: .other))
+      }
+      bytes += runs[place].count
+      // The last one holds the slab for all.
+      let isLast = place == runs.count - 1
+      append(
+        OutputPiece(
+          base: base, count: runs[place].count, owner: isLast ? .slab(Unmanaged.passRetained(slab)) : .other))
+    }
   }
 
   /// The one piece, if there is just one.
@@ -176,6 +203,7 @@ final class OutputQueue {
     switch pieces[head].owner {
     case .chunk(let chunk): pool.release(chunk)
     case .slab(let slab): slab.release()
+    case .other: break
     }
     head = (head + 1) & (capacity - 1)
     count -= 1

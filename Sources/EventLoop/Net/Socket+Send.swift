@@ -30,7 +30,7 @@ extension Socket {
     loop.dirty.append(tag(.send))
   }
 
-  /// One send of all that is queued, up to 64 pieces; nothing while one is in flight.
+  /// One send of all that is queued, up to 256 pieces; nothing while one is in flight.
   func flush() {
     state.remove(.dirty)
     guard let queue, queue.bytes > 0, state.isDisjoint(with: .busySending) else { return }
