@@ -9,7 +9,7 @@ public struct JSONKeys: ~Copyable {
   /// Up to this many names of an object are compared one by one.
   static let comparedMax = 64
   /// Memory for more entries than this isn't kept for the next document.
-  static let keptMax = 1024
+  static let keptMax = 128
 
   private struct Entry {
     var hash: UInt64
