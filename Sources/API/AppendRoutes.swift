@@ -15,18 +15,20 @@ extension LoopServices {
     }
     let request = exchange.appendRequest
     request.reset()
+    // Also of a refused one: an idle connection holds no drafts.
+    defer { request.reset() }
     let draft = request.addDraft()
     if let problem = draft.parse(exchange.body) { throw problem }
     if let problem = draft.resolveAgent(try caller(exchange), isAuthenticated: false) { throw problem }
     try await append(request, .createUnit, exchange)
-    request.reset()
   }
 
   // MARK: POST /workunits
 
   func createUnits(_ exchange: Exchange) async throws(Problem) {
-    try noQuery(exchange)
     let request = exchange.appendRequest
+    defer { request.reset() }
+    try noQuery(exchange)
     switch try ContentType(exchange) {
     case .other:
       throw Problem(.unsupportedMediaType, "the body must be application/json or application/x-ndjson")
@@ -39,17 +41,19 @@ extension LoopServices {
     }
     guard request.count > 0 else { throw Problem(.invalidRequest, "the batch has no units") }
     try await append(request, .createUnits, exchange)
-    request.reset()
   }
 
   /// Reads the lines of a body that is still arriving, so that a bad one is refused before the rest has come.
   /// - Returns: what is wrong with them.
   public func bodyArrives(_ exchange: Exchange) -> Problem? {
+    var problem: Problem?
     do throws(Problem) {
-      return try readLines(exchange, isWhole: false)
+      problem = try readLines(exchange, isWhole: false)
     } catch {
-      return error
+      problem = error
     }
+    if problem != nil { exchange.appendRequest.reset() }
+    return problem
   }
 
   /// Whether `bodyArrives` is to be called for the request whose head is there.

@@ -162,7 +162,7 @@ enum Schemas {
         "contentEncoding": "base64",
         "pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
       }}},
-      "description": "`agent_id` may be left out if `X-Agent-ID` is given. `meta` is another name of `metadata`; one of them at most. A member given twice is refused. Values that are ignored hold at most \#(Limits.ignoredMembersMax) members."
+      "description": "`agent_id` may be left out if `X-Agent-ID` is given. `meta` is another name of `metadata`; one of them at most. A member given twice is refused. Values that are ignored hold at most \#(Limits.ignoredMembersMax) members and elements in all."
     },
     "NewWorkUnits": {
       "type": "array", "minItems": 1, "maxItems": \#(Limits.batchUnitsMax), "items": {"$ref": "#/components/schemas/NewWorkUnit"}

@@ -15,7 +15,7 @@ public struct JSONError: Error, Hashable, Sendable {
     case trailingBytes = 11
     case byteOrderMark = 12
     case wrongType = 13
-    case tooManyMembers = 14
+    case tooManySkipped = 14
     case tooLong = 15
     /// The text is JSON, but not what the reader of a schema wants: that reader knows more.
     case refused = 16
@@ -47,7 +47,7 @@ public struct JSONError: Error, Hashable, Sendable {
     case .trailingBytes: "more text after the JSON value"
     case .byteOrderMark: "byte order mark"
     case .wrongType: "value of another type than expected"
-    case .tooManyMembers: "more than \(JSONKeys.membersMax) members in values that are ignored"
+    case .tooManySkipped: "more than \(JSONKeys.skippedMax) members and elements in values that are ignored"
     case .tooLong: "JSON text too long"
     case .refused: "value refused"
     }

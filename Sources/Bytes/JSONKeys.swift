@@ -4,12 +4,12 @@ internal import CBytes
 /// A few names are compared with all before them; an object with many is sorted once, at its end, so that
 /// a hostile object costs n log n and never n². Objects nest: entries form a stack. Memory is reused.
 public struct JSONKeys: ~Copyable {
-  /// Members in values that are passed over, of one document, limit: telling them all apart takes about 20 ms.
-  public static let membersMax = 131_072
+  /// Members and elements in values that are passed over, of one text, limit: telling them all apart takes about 20 ms.
+  public static let skippedMax = 131_072
   /// Up to this many names of an object are compared one by one.
   static let comparedMax = 64
   /// Memory for more entries than this isn't kept for the next document.
-  static let keptMax = 1024
+  static let keptMax = 128
 
   private struct Entry {
     var hash: UInt64
@@ -18,7 +18,6 @@ public struct JSONKeys: ~Copyable {
 
   private var entries: UnsafeMutableBufferPointer<Entry>
   private var count = 0
-  private var spent = 0
 
   public init() { entries = UnsafeMutableBufferPointer(start: nil, count: 0) }
 
@@ -27,7 +26,6 @@ public struct JSONKeys: ~Copyable {
   /// Before each document.
   public mutating func reset() {
     count = 0
-    spent = 0
     if entries.count > Self.keptMax {
       entries.deallocate()
       entries = UnsafeMutableBufferPointer(start: nil, count: 0)
@@ -36,12 +34,6 @@ public struct JSONKeys: ~Copyable {
 
   /// Begins an object: what it returns names the object to `insert` and `end`.
   public func begin() -> Int { count }
-
-  /// Counts one member of a value that is passed over.
-  mutating func spend(at offset: Int) throws(JSONError) {
-    spent += 1
-    guard spent <= Self.membersMax else { throw JSONError(.tooManyMembers, at: offset) }
-  }
 
   /// Adds a name to the object begun at `mark`; `text` is what the scanner scans.
   /// - Parameter hash: of the decoded name, by one function for all names of the object.

@@ -55,6 +55,8 @@ public struct JSONScanner {
   @inlinable public var offset: Int { cursor }
   @usableFromInline var cursor: Int
   @usableFromInline var depth = 0
+  /// Members and elements of values that were passed over.
+  private var skipped = 0
 
   @inlinable @inline(__always)
   func byte(_ at: Int) -> UInt8 {
@@ -277,6 +279,7 @@ public struct JSONScanner {
     case .array:
       var more = try enterArray()
       while more {
+        try countSkipped()
         try skipValue(&keys)
         more = try nextElement()
       }
@@ -285,13 +288,19 @@ public struct JSONScanner {
       var more = try enterObject()
       while more {
         let name = try key()
-        try keys.spend(at: offset)
+        try countSkipped()
         try keys.insert(name, hash: JSONText.hash(name, of: bytes), of: bytes, since: mark)
         try skipValue(&keys)
         more = try nextMember()
       }
       try keys.end(mark, of: bytes)
     }
+  }
+
+  /// Counts one member or element of a value that is passed over: of the whole text, however many values they are in.
+  private mutating func countSkipped() throws(JSONError) {
+    skipped += 1
+    guard skipped <= JSONKeys.skippedMax else { throw JSONError(.tooManySkipped, at: offset) }
   }
 
   // MARK: Tokens

@@ -14,8 +14,12 @@ public struct EngineLimits: Sendable {
   public var windowBytesMax = 64 << 20
   /// Contexts in memory, beyond those in use.
   public var residentContextsMax = 100_000
+  /// Agents that contexts in memory list, in all, beyond those in use: some 300 MB if each id is as long as may be.
+  public var residentAgentsMax = 1_000_000
   /// Appends that wait for the store to say what it knows of their context or id.
   public var loadsWaitingMax = 16_384
+  /// Contexts that one read brings into memory, at most.
+  public var contextsPerRead = 16
   /// Appends that wait for room in the open batch.
   public var backlogMax = 16_384
   /// One slab; a batch is at most this, or one request.

@@ -133,6 +133,7 @@ extension Home {
 
   /// Makes the request's contexts resident, and pins them. False: that happens later.
   private func bringContexts(_ request: AppendRequest) -> Bool {
+    var missing: [[UInt8]] = []
     var last: (id: UnsafeRawBufferPointer, context: ResidentContext)?
     for index in request.parts.indices where request.parts[index].context == nil {
       let id = request.drafts[index].contextID
@@ -142,25 +143,28 @@ extension Home {
         request.parts[index].context = last.context
         continue
       }
-      guard request.refusal == nil, let context = residentContext(id, request) else { continue }
+      guard request.refusal == nil, let context = residentContext(id, request, &missing) else { continue }
       context.pins += 1
       request.parts[index].context = context
       last = (id, context)
     }
+    loadContexts(missing, request)
     guard request.loads == 0 else { return false }
     guard let refusal = request.refusal else { return true }
     refuse(request, refusal)
     return false
   }
 
-  /// A context that memory has or can get at once. Nil: it is being loaded for the request, or the request's
-  /// `refusal` says why not.
-  private func residentContext(_ id: UnsafeRawBufferPointer, _ request: AppendRequest) -> ResidentContext? {
+  /// A context that memory has or can get at once. Nil: the request waits for it to be loaded (`missing`, if nobody
+  /// did before), or the request's `refusal` says why not.
+  private func residentContext(
+    _ id: UnsafeRawBufferPointer, _ request: AppendRequest, _ missing: inout [[UInt8]]
+  ) -> ResidentContext? {
     if let context = sequencer.contexts.find(id) { return context }
     // One load at a time: were the context made resident, appended to and forgotten while an earlier read is
     // under way, that read would bring back its past.
     if !contextLoads.isEmpty, contextLoads[[UInt8](id)] != nil {
-      loadContext([UInt8](id), request)
+      awaitContext([UInt8](id), request)
       return nil
     }
     let context: ResidentContext
@@ -171,34 +175,49 @@ extension Home {
       request.refusal = problem
       return nil
     case .incomplete:
-      loadContext([UInt8](id), request)
+      missing.append([UInt8](id))
+      awaitContext([UInt8](id), request)
       return nil
     }
     sequencer.contexts.insert(context, applied: applied)
     return context
   }
 
-  /// Loads a context once for all the requests that wait for it.
-  private func loadContext(_ id: [UInt8], _ request: AppendRequest) {
-    if contextLoads[id] != nil {
-      // A request that names it twice waits once.
-      guard contextLoads[id]?.last !== request else { return }
-      contextLoads[id]?.append(request)
-      loadsWaiting += 1
-      request.loads += 1
-      return
-    }
-    let store = store
-    let taken = surroundings?.read({
-      id.withUnsafeBytes { Home.load($0, from: store, tier: .disk) }
-    }) { [self] loaded in contextLoaded(id, loaded) }
-    guard taken == true else {
-      request.refusal = Problem(.unavailable, "too many reads wait; try again")
-      return
-    }
-    contextLoads[id] = [request]
+  /// Has the request wait for a context that is, or is about to be, loaded once for all who wait for it.
+  private func awaitContext(_ id: [UInt8], _ request: AppendRequest) {
+    // A request that names it twice waits once.
+    guard contextLoads[id]?.last !== request else { return }
+    contextLoads[id, default: []].append(request)
     loadsWaiting += 1
     request.loads += 1
+  }
+
+  /// Loads contexts that only this request waits for, some with each read: a batch that names a thousand must not
+  /// fill the queue of reads alone.
+  private func loadContexts(_ ids: [[UInt8]], _ request: AppendRequest) {
+    var rest = ids[...]
+    while !rest.isEmpty {
+      let group = Array(rest.prefix(limits.contextsPerRead))
+      rest = rest.dropFirst(group.count)
+      if request.refusal == nil, read(group) { continue }
+      for id in group {
+        contextLoads[id] = nil
+        loadsWaiting -= 1
+        request.loads -= 1
+      }
+      request.refusal = request.refusal ?? Problem(.unavailable, "too many reads wait; try again")
+    }
+  }
+
+  /// False: too many reads wait.
+  private func read(_ ids: [[UInt8]]) -> Bool {
+    let store = store
+    let taken = surroundings?.read({
+      ids.map { id in id.withUnsafeBytes { Home.load($0, from: store, tier: .disk) } }
+    }) { [self] found in
+      for (id, loaded) in zip(ids, found) { contextLoaded(id, loaded) }
+    }
+    return taken == true
   }
 
   private func contextLoaded(_ id: [UInt8], _ loaded: Loaded<LoadedContext>) {

@@ -102,7 +102,10 @@ public final class Home {
 
   /// Ends a turn of the loop: what was sequenced in it goes to the disk, unless a batch is on its way.
   public func endOfTurn() {
-    while let request = released.popFirst() { admit(request) }
+    // After the end nothing is sequenced any more, so that nobody would be answered.
+    while let request = released.popFirst() {
+      if state == .failed { refuse(request, Home.stopped) } else { admit(request) }
+    }
     resumePaced()
     if !builder.isEmpty, canCommit { commitOpenBatch() }
   }

@@ -66,7 +66,8 @@ extension Home {
     let base = batches.first.map { Position($0.firstPosition.rawValue - 1) } ?? tail
     let window = WindowIndex(head: base)
     var sequencer = Sequencer(
-      tail: tail, logTime: LogTime(microseconds: 0), residentContextsMax: limits.residentContextsMax)
+      tail: tail, logTime: LogTime(microseconds: 0), residentContextsMax: limits.residentContextsMax,
+      residentAgentsMax: limits.residentAgentsMax)
     for batch in batches {
       window.append(batch)
       for offset in 0..<batch.count { try Home.replay(batch.record(offset), store, &sequencer) }

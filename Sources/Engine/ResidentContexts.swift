@@ -37,9 +37,15 @@ package struct ResidentContexts {
   private var names = ByteTable()
   private var entries: [ResidentContext?] = []
   private var hand = 0
+  /// Agents that they list: each costs up to 300 bytes, and a context may list thousands.
+  private(set) var listedAgents = 0
   let countMax: Int
+  let agentsMax: Int
 
-  package init(countMax: Int) { self.countMax = countMax }
+  package init(countMax: Int, agentsMax: Int = .max) {
+    self.countMax = countMax
+    self.agentsMax = agentsMax
+  }
 
   package var count: Int { names.count }
 
@@ -49,12 +55,16 @@ package struct ResidentContexts {
 
   /// Makes a context resident. It must not be already.
   package mutating func insert(_ context: ResidentContext, applied: Position) {
-    if names.count >= countMax { forgetSome(applied: applied) }
+    if names.count >= countMax || listedAgents >= agentsMax { forgetSome(applied: applied) }
     let (slot, isNew) = context.state.id.withUnsafeBytes { names.insert($0) }
     precondition(isNew, "a context is resident once")
     while entries.count <= slot { entries.append(nil) }
     entries[slot] = context
+    listedAgents += context.state.agents.count
   }
+
+  /// A resident context lists so many agents more, or less.
+  mutating func agentsChanged(by difference: Int) { listedAgents += difference }
 
   /// Passes over a few entries (the clock algorithm) and forgets those that may go.
   private mutating func forgetSome(applied: Position) {
@@ -62,6 +72,7 @@ package struct ResidentContexts {
       hand = hand + 1 < entries.count ? hand + 1 : 0
       guard let entry = entries[hand], entry.pins == 0, entry.lastPosition <= applied else { continue }
       entries[hand] = nil
+      listedAgents -= entry.state.agents.count
       names.remove(hand)
     }
   }

@@ -92,10 +92,12 @@ package struct Sequencer {
   private var pending: [UnitID: Pending] = [:]
   private var pendingOrder = Ring<(position: Position, id: UnitID)>(capacity: 64)
 
-  package init(tail: Position, logTime: LogTime, residentContextsMax: Int) {
+  package init(
+    tail: Position, logTime: LogTime, residentContextsMax: Int, residentAgentsMax: Int = .max
+  ) {
     self.tail = tail
     self.logTime = logTime
-    contexts = ResidentContexts(countMax: residentContextsMax)
+    contexts = ResidentContexts(countMax: residentContextsMax, agentsMax: residentAgentsMax)
   }
 
   package func change(of context: ResidentContext, by agent: UnsafeRawBufferPointer) -> ContextChange {
@@ -199,10 +201,11 @@ package struct Sequencer {
   }
 
   /// Lists the unit's agent in its context. One event tells of all agents that a command lets join a context.
-  private func join(_ unit: Unit, _ index: Int) {
+  private mutating func join(_ unit: Unit, _ index: Int) {
     let context = unit.context
     let listed = context.state.agents.count
     let hasJoined = context.state.addAgent(unit.agent)
+    if hasJoined { contexts.agentsChanged(by: 1) }
     guard context.joiningUnit == nil, hasJoined || unit.change == .creates else { return }
     context.joiningUnit = index
     context.joinedFrom = listed
@@ -235,6 +238,7 @@ package struct Sequencer {
       context.state.lastSequence = unit.sequence
     case .context:
       guard let state = ContextState(event) else { return }
+      contexts.agentsChanged(by: state.agents.count - context.state.agents.count)
       context.state = state
     case nil:
       return

@@ -16,8 +16,9 @@ public enum Limits {
   /// Magnitude of an integer: beyond it a client that computes in doubles loses digits (RFC 7493, section 2.2).
   /// Answer: 400 `invalid_request`.
   public static let integerMax = UInt64(JSONScanner.integerMax)
-  /// Members in values that are ignored, per body: their names must be told apart. Answer: 400 `invalid_request`.
-  public static let ignoredMembersMax = JSONKeys.membersMax
+  /// Members and elements in values that are ignored, per JSON text (a body, or a line): names must be told apart, and
+  /// a loop is not to be busy for long. Answer: 400 `invalid_request`.
+  public static let ignoredMembersMax = JSONKeys.skippedMax
   /// Bytes of an `Idempotency-Key`: it is kept for 24 h. Answer: 400 `invalid_request`.
   public static let idempotencyKeyBytesMax = 128
   /// How long a stored success is answered again, in microseconds of log time. After it: a new request.

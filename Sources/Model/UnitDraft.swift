@@ -174,6 +174,9 @@ struct UnitParts: ~Copyable {
   var keys = JSONKeys()
   private var scratch = UnsafeMutableRawBufferPointer(start: nil, count: 0)
 
+  /// Memory for more pairs or relationships than this isn't kept for the next unit: thousands of drafts are.
+  static let keptMax = 256
+
   deinit { scratch.deallocate() }
 
   mutating func reset() {
@@ -185,8 +188,8 @@ struct UnitParts: ~Copyable {
     encoding = .utf8
     payloadCount = 0
     metadata = 0..<0
-    pairs.removeAll(keepingCapacity: true)
-    relationships.removeAll(keepingCapacity: true)
+    pairs.removeAll(keepingCapacity: pairs.capacity <= UnitParts.keptMax)
+    relationships.removeAll(keepingCapacity: relationships.capacity <= UnitParts.keptMax)
     fenceToken = nil
     expectedSequence = nil
     metadataPrint = Fingerprint(high: 0, low: 0)

@@ -458,6 +458,8 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
     if case .lent(let buffer, _) = source { recycle(buffer) }
     source = .none
     headApart.consume(headApart.count)
+    decoded.consume(decoded.count)
+    decoded.shrink()
     input.consume(input.count)
     input.shrink()
     ahead.consume(ahead.count)

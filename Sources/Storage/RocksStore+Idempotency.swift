@@ -12,7 +12,7 @@ extension RocksStore {
       value throws(StoreError) in
       guard let answer = KeptAnswer(value) else {
         throw .damaged(
-          "look up an idempotency key", "an entry of `idempotency` has only \(value.count) bytes")
+          "look up an idempotency key", "an entry of `idempotency` is malformed (\(value.count) bytes)")
       }
       return answer
     }
@@ -23,7 +23,7 @@ extension KeptAnswer {
   /// A value of `idempotency`.
   init?(_ value: UnsafeRawBufferPointer) {
     guard let high: UInt64 = value.number(at: 0), let low: UInt64 = value.number(at: 8),
-      let first: UInt64 = value.number(at: 16), let last: UInt64 = value.number(at: 24),
+      let first: UInt64 = value.number(at: 16), first > 0, let last: UInt64 = value.number(at: 24),
       let time: UInt64 = value.number(at: 32)
     else { return nil }
     self.init(

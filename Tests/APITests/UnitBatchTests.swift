@@ -57,6 +57,16 @@ struct UnitBatchTests {
     #expect(parse(text).1?.errors.first?.pointer == pointer)
   }
 
+  @Test func `what is ignored is limited for all units together`() {
+    func unit(_ ignored: Int) -> String {
+      let list = Array(repeating: "0", count: ignored).joined(separator: ",")
+      return #"{"context_id":"c","agent_id":"a","type":1,"payload":"","ts":[\#(list)]}"#
+    }
+    let half = Limits.ignoredMembersMax / 2
+    #expect(parse("[\(unit(half)),\(unit(half))]").1 == nil)
+    #expect(parse("[\(unit(half)),\(unit(half + 1))]").1?.code == .invalidRequest)
+  }
+
   @Test(arguments: ["", "[", "[]x", "{\"work_units\":[]", "[1", "\u{feff}[]"])
   func `what isn't JSON is refused`(text: String) {
     #expect(parse(text).1?.code == .invalidRequest)

@@ -35,9 +35,11 @@ import Testing
     #expect(fault(object(names + ["0"]))?.reason == .duplicateMember)
   }
 
-  @Test func namesToPassOverAreLimitedPerDocument() {
-    let most = String(repeating: #"{"a":0},"#, count: JSONKeys.membersMax - 1)
+  @Test func whatIsPassedOverIsLimitedPerText() {
+    let most = String(repeating: #"{"a":0},"#, count: JSONKeys.skippedMax / 2 - 1)
     #expect(fault("[\(most){\"a\":0}]") == nil)
-    #expect(fault("[\(most){\"a\":0},{\"a\":0}]")?.reason == .tooManyMembers)
+    #expect(fault("[\(most){\"a\":0},{}]")?.reason == .tooManySkipped)
+    let zeros = String(repeating: "0,", count: JSONKeys.skippedMax)
+    #expect(fault("[\(zeros)0]")?.reason == .tooManySkipped)
   }
 }

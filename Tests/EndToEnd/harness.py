@@ -176,6 +176,11 @@ class Server:
     def raw(self, timeout=ANSWER_SECONDS):
         return Raw(self.port, timeout)
 
+    def rss_bytes(self):
+        """Memory that the process holds."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) << 10
+
     def log_bytes(self):
         """Bytes of the log's files (segments are made ahead, so this is an upper bound)."""
         return sum(path.stat().st_size for path in log_files(self.directory))

@@ -224,6 +224,23 @@ class Arriving(BatchSuite):
         self.assertUnchanged()
 
 
+class Memory(BatchSuite):
+    def test_a_refused_batch_leaves_nothing_behind(self):
+        """Drafts of a body of 16 MiB take three times its room: idle connections must not hold them."""
+        pairs = ",".join(f'"{n}":""' for n in range(64))
+        relationship = f'{{"target_id":"{uuid7()}","type":1,"metadata":{{{pairs}}}}}'
+        one = json.dumps(unit(self.context, "", agent="a"))[:-1] + ',"relationships":[' + ",".join([relationship] * 256) + "]}"
+        count = 15 * MEBIBYTE // len(one)
+        body = f"[{','.join([one] * count)},{{}}]".encode()
+        before = self.server.rss_bytes()
+        clients = [self.server.client(60) for _ in range(5)]
+        for client in clients:
+            self.assertStatus(client.post(body, {"Content-Type": "application/json"}, path="/workunits"), 400)
+        self.assertLess(self.server.rss_bytes() - before, 128 * MEBIBYTE)
+        for client in clients:
+            client.close()
+
+
 class BatchWriter(threading.Thread):
     """Posts batches until the server goes; knows which were acknowledged."""
 

@@ -57,7 +57,7 @@ struct BatchAppendTests {
     var faults = SimulatedStore.Faults()
     faults.incompleteChance = 255
     store.setFaults(faults)
-    let bench = try ManualHome(store: store)
+    let bench = try ManualHome(store: store) { $0.contextsPerRead = 1 }
     let request = bench.submit(["c", "d", "c"].map { ManualHome.unit($0) })
     let other = bench.post("d")
     #expect(bench.reads.count == 2)
@@ -75,7 +75,7 @@ struct BatchAppendTests {
     var faults = SimulatedStore.Faults()
     faults.incompleteChance = 255
     store.setFaults(faults)
-    let bench = try ManualHome(store: store)
+    let bench = try ManualHome(store: store) { $0.contextsPerRead = 1 }
     let request = bench.submit(["c", "d"].map { ManualHome.unit($0) })
     bench.finishRead()
     faults.failingCall = 1
@@ -93,12 +93,25 @@ struct BatchAppendTests {
     var faults = SimulatedStore.Faults()
     faults.incompleteChance = 255
     store.setFaults(faults)
-    let bench = try ManualHome(store: store)
+    let bench = try ManualHome(store: store) { $0.contextsPerRead = 1 }
     bench.readsMax = 1
     let request = bench.submit(["c", "d"].map { ManualHome.unit($0) })
     #expect(bench.told(request) == nil)
     bench.finishRead()
     #expect(bench.told(request) == .refused(.unavailable) && bench.home.isIdle)
+  }
+
+  @Test func `a thousand contexts are few reads`() throws {
+    let store = SimulatedStore()
+    var faults = SimulatedStore.Faults()
+    faults.incompleteChance = 255
+    store.setFaults(faults)
+    let bench = try ManualHome(log: SimulatedLog(batchBytesLimit: 4 << 20), store: store)
+    let request = bench.submit((0..<1000).map { ManualHome.unit("c\($0)") })
+    #expect(bench.reads.count <= 64)
+    while !bench.reads.isEmpty { bench.finishRead() }
+    bench.commit()
+    #expect(sequences(request) == Array(repeating: 1, count: 1000) && bench.home.isIdle)
   }
 
   @Test func `ids that all exist are answered, some are a conflict`() throws {

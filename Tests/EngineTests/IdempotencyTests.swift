@@ -1,9 +1,10 @@
 import EngramTesting
-import Engine
 import Model
 import Storage
 import Testing
 import WAL
+
+@testable import Engine
 
 /// Idempotency keys: a request is appended once, and its answer is given again.
 struct IdempotencyTests {
@@ -63,6 +64,25 @@ struct IdempotencyTests {
     #expect(bench.told(first) == .refused(.fenceRejected))
     #expect(bench.told(second) == .appended(1) && bench.told(third) == .answered(2, 2))
     #expect(bench.home.isIdle)
+  }
+
+  @Test func `who waits for a request that is refused at the end is refused too`() throws {
+    let store = SimulatedStore()
+    let bench = try ManualHome(store: store)
+    bench.post()
+    var faults = SimulatedStore.Faults()
+    faults.incompleteChance = 255
+    store.setFaults(faults)
+    let first = bench.submit([ManualHome.unit()], key: "k")
+    store.setFaults(SimulatedStore.Faults())
+    let twin = bench.submit([ManualHome.unit()], key: "k")
+    bench.log.room = 0
+    bench.commit()
+    bench.home.drain()
+    #expect(bench.home.giveUpWaiting() && bench.told(first) == nil)
+    bench.finishRead()
+    bench.home.endOfTurn()
+    #expect(bench.told(first) == .refused(.unavailable) && bench.told(twin) == .refused(.unavailable))
   }
 
   @Test func `many that wait for one refused request don't pile up`() throws {

@@ -23,6 +23,16 @@ struct ResidentContextsTests {
     #expect(!Self.isResident(contexts, 10))
   }
 
+  @Test func `contexts with many agents are fewer`() throws {
+    let bench = try ManualHome { $0.residentAgentsMax = 20 }
+    for context in 0..<40 {
+      bench.submit((0..<10).map { ManualHome.unit("c\(context)", agent: "a\($0)") })
+      bench.commit()
+      try bench.apply()
+    }
+    #expect(bench.home.residentContexts <= 3)
+  }
+
   struct Row: Sendable {
     var last: UInt64
     var pins: Int

@@ -33,6 +33,17 @@ import Testing
     #expect(draft.expectedSequence == Sequence(9))
   }
 
+  @Test func aDraftThatIsResetKeepsLittleMemory() {
+    let pairs = (0..<64).map { #""\#($0)":"""# }.joined(separator: ",")
+    let relationship = #"{"target_id":"\#(target)","type":1,"meta":{\#(pairs)}}"#
+    let all = Array(repeating: relationship, count: 256).joined(separator: ",")
+    let parsed = Parsed(unit(#""relationships":[\#(all)]"#))
+    #expect(parsed.problem == nil && parsed.draft.parts.pairs.count == 256 * 64)
+    parsed.draft.reset()
+    #expect(parsed.draft.parts.pairs.capacity <= UnitParts.keptMax)
+    #expect(parsed.draft.parts.relationships.capacity <= UnitParts.keptMax)
+  }
+
   @Test func theLeastUnitIsContextTypeAndPayload() {
     let parsed = Parsed(#"{"context_id":"c","type":1,"payload":""}"#)
     #expect(parsed.problem == nil)

@@ -62,6 +62,11 @@ import Testing
     #expect(later.first == Position(8) && later.last == Position(8) && later.requestHash.high == 9)
   }
 
+  @Test func anAnswerThatBeginsNowhereIsDamage() {
+    let zeros = [UInt8](repeating: 0, count: 40)
+    zeros.withUnsafeBytes { #expect(KeptAnswer($0) == nil) }
+  }
+
   @Test(arguments: StoreKind.allCases)
   func keysComeBackAfterReopening(_ kind: StoreKind) throws {
     let directory = try TestDirectory()
