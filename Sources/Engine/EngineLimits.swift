@@ -8,7 +8,7 @@ public struct EngineLimits: Sendable {
   public var unappliedBytesMax = Limits.unappliedBytesMax
   /// Bytes that the store may be behind before appends wait for it: from there on writes go at the store's pace,
   /// instead of in bursts and refusals. An append that waits longer than `pacedSecondsMax` is refused.
-  public var unappliedBytesPaced = 128 << 20
+  public var unappliedBytesPaced = 64 << 20
   public var pacedSecondsMax = 5
   /// Bytes of the recent window; more only while the store lags.
   public var windowBytesMax = 64 << 20
@@ -28,7 +28,7 @@ public struct EngineLimits: Sendable {
   public var registeredSlabs = 24
   /// Further slabs that are kept for reuse: what a store that lags makes the window hold. With fewer,
   /// a stream of batches whose lag comes and goes spends up to a third of the home loop's time on fresh pages.
-  public var slabsKept = 120
+  public var slabsKept = 40
   /// Nanoseconds without a commit after which an empty batch bears witness to the last one.
   public var witnessAfterNanoseconds: UInt64 = 200_000_000
   /// Below this much free space writes are answered 507.
