@@ -51,7 +51,7 @@ let package = Package(
     .target(name: "CBytes", cSettings: [.unsafeFlags(["-O2"])]),
     .systemLibrary(name: "CRocksDB", providers: [.apt(["librocksdb-dev"])]),
     // Without RTTI: the library has no type information of the class that this one extends.
-    .target(name: "CRocksDiary", cxxSettings: [.unsafeFlags(["-O2", "-std=c++17", "-fno-rtti"])]),
+    .target(name: "CRocksExtras", cxxSettings: [.unsafeFlags(["-O2", "-std=c++17", "-fno-rtti"])]),
     room("Bytes", ["CBytes"]),
     room("Model", ["Bytes"]),
     room("Telemetry", []),
@@ -61,7 +61,7 @@ let package = Package(
     room("Router", ["Bytes"]),
     // Floor 2
     room("WAL", ["Bytes", "Model", "Telemetry", "EventLoop"]),
-    room("Storage", ["Bytes", "Model", "Telemetry", "CRocksDB", "CRocksDiary"]),
+    room("Storage", ["Bytes", "Model", "Telemetry", "CRocksDB", "CRocksExtras"]),
     room("Notifier", ["Model"]),
     // Floor 3
     room("Engine", ["Bytes", "Model", "Telemetry", "EventLoop", "Router", "WAL", "Storage", "Notifier"]),

@@ -1,5 +1,5 @@
 internal import CRocksDB
-internal import CRocksDiary
+internal import CRocksExtras
 #if canImport(Glibc)
   internal import Glibc
 #endif

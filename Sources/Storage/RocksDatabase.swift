@@ -1,4 +1,5 @@
 internal import CRocksDB
+internal import CRocksExtras
 internal import Model
 
 /// RocksDB's handles and the calls on them: errors become `StoreError`, what must be freed is freed.
@@ -98,6 +99,7 @@ final class RocksDatabase: @unchecked Sendable {
     let options: OpaquePointer = rocksdb_flushoptions_create()
     defer { rocksdb_flushoptions_destroy(options) }
     rocksdb_flushoptions_set_wait(options, wait ? 1 : 0)
+    engram_flush_at_once(UnsafeMutableRawPointer(options))
     do {
       try rocks { error in rocksdb_flush_cf(db, options, handle(family), error) }
     } catch { throw error.storeError("flush") }

@@ -1,4 +1,6 @@
 #pragma once
+// What c.h of RocksDB 7.8 lacks.
+
 // RocksDB's own diary, db/LOG, kept by us: the logger that RocksDB 7.8 brings aborts the process when a line can't be
 // written (an assertion in WritableFileWriter, in a library that Debian builds with assertions), so that a full file
 // system would end the server. This one drops such a line.
@@ -10,6 +12,10 @@ extern "C" {
 // another one is begun. Gives a `rocksdb_logger_t *`; the options that it is set in share it.
 void *engram_diary_create(const char *path, int level, unsigned long bytes_max);
 void engram_diary_destroy(void *diary);
+
+// Lets a flush begin at once (`FlushOptions::allow_write_stall`, for which c.h of 7.8 has no function). Otherwise it waits,
+// and its caller with it, while it would slow writes: for as long as compaction needs to take level 0 below its limit.
+void engram_flush_at_once(void *flush_options);
 
 #ifdef __cplusplus
 }

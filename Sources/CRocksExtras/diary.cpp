@@ -1,4 +1,4 @@
-#include "CRocksDiary.h"
+#include "CRocksExtras.h"
 
 #include <fcntl.h>
 #include <rocksdb/env.h>
