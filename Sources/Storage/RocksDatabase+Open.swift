@@ -140,6 +140,7 @@ extension RocksDatabase {
     rocksdb_options_set_max_open_files(shared, -1)
     rocksdb_options_set_max_background_jobs(shared, Int32(clamping: max(options.backgroundJobs, 2)))
     rocksdb_options_set_bytes_per_sync(shared, 1 << 20)
+    engram_set_delayed_write_rate(UnsafeMutableRawPointer(shared), delayedBytesPerSecond)
     rocksdb_options_set_use_direct_io_for_flush_and_compaction(shared, options.usesDirectWrites ? 1 : 0)
     rocksdb_options_set_use_direct_reads(shared, options.usesDirectReads ? 1 : 0)
     if options.writeBytesPerSecondMax > 0 {
@@ -165,6 +166,10 @@ extension RocksDatabase {
   /// Of a write buffer of `idempotency`: 10 bits and more for each entry of 80 bytes or more.
   private static let idempotencyFilterShare = 0.02
 
+  /// Where slowing begins: near what one compaction thread keeps up with, so that the way from the first slow-down to the
+  /// right pace isn't one that ends in a stop.
+  private static let delayedBytesPerSecond: UInt = 96 << 20
+
   private static func familyOptions(
     _ family: StoreFamily, shared: OpaquePointer, _ options: StoreOptions, _ cache: OpaquePointer
   ) -> OpaquePointer {
@@ -173,7 +178,7 @@ extension RocksDatabase {
     // More than two meets a bug of 7.8 in the order of retried flushes (fixed in 7.9).
     rocksdb_options_set_max_write_buffer_number(own, 2)
     rocksdb_options_set_level0_file_num_compaction_trigger(own, 4)
-    rocksdb_options_set_level0_slowdown_writes_trigger(own, 20)
+    rocksdb_options_set_level0_slowdown_writes_trigger(own, 12)
     rocksdb_options_set_level0_stop_writes_trigger(own, 36)
     rocksdb_options_set_max_bytes_for_level_base(own, UInt64(options.writeBufferBytes) * 4)
     rocksdb_options_set_target_file_size_base(own, UInt64(options.writeBufferBytes))

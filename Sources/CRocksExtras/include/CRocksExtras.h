@@ -17,6 +17,10 @@ void engram_diary_destroy(void *diary);
 // and its caller with it, while it would slow writes: for as long as compaction needs to take level 0 below its limit.
 void engram_flush_at_once(void *flush_options);
 
+// The rate at which writes begin to be slowed (`DBOptions::delayed_write_rate`, bytes per second; `options` is a
+// `rocksdb_options_t *`). RocksDB finds the sustainable rate from there; its own default is the rate limiter's.
+void engram_set_delayed_write_rate(void *options, unsigned long bytes_per_second);
+
 #ifdef __cplusplus
 }
 #endif
