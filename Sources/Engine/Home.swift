@@ -93,7 +93,9 @@ public final class Home {
   }
   public var tail: Position { sequencer.tail }
   public var isOverloaded: Bool { state == .running && overload() != nil }
-  public var waitingCount: Int { backlog.count + loadsWaiting + keys.waitingCount + released.count + paced.count }
+  public var waitingCount: Int {
+    backlog.count + loadsWaiting + keys.waitingCount + released.count + paced.count
+  }
   public var residentContexts: Int { sequencer.contexts.count }
 
   // MARK: Commit
