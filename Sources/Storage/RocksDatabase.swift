@@ -95,14 +95,26 @@ final class RocksDatabase: @unchecked Sendable {
     } catch { throw error.storeError(operation) }
   }
 
+  /// Never waits for compaction, unless `wait` asks for the end of the flush and writes are stopped.
   func flush(_ family: StoreFamily, wait: Bool) throws(StoreError) {
+    do {
+      try flush(family, wait: wait, atOnce: true)
+    } catch {
+      guard error.isTryAgain else { throw error.storeError("flush") }
+      // Writes are stopped until flushes under way have ended: who doesn't wait asks again later.
+      guard wait else { return }
+      do {
+        try flush(family, wait: true, atOnce: false)
+      } catch { throw error.storeError("flush") }
+    }
+  }
+
+  private func flush(_ family: StoreFamily, wait: Bool, atOnce: Bool) throws(RocksFailure) {
     let options: OpaquePointer = rocksdb_flushoptions_create()
     defer { rocksdb_flushoptions_destroy(options) }
     rocksdb_flushoptions_set_wait(options, wait ? 1 : 0)
-    engram_flush_at_once(UnsafeMutableRawPointer(options))
-    do {
-      try rocks { error in rocksdb_flush_cf(db, options, handle(family), error) }
-    } catch { throw error.storeError("flush") }
+    if atOnce { engram_flush_at_once(UnsafeMutableRawPointer(options)) }
+    try rocks { error in rocksdb_flush_cf(db, options, handle(family), error) }
   }
 
   /// Puts what is flushed into the block cache too: the newest units of a context, which are what is read most, are then
@@ -135,6 +147,9 @@ struct RocksFailure: Error {
 
   /// `Status::Incomplete`: the block is not in the cache and the disk was not allowed.
   var isIncomplete: Bool { message.hasPrefix("Result incomplete") }
+
+  /// `Status::TryAgain`: a flush at once while writes are stopped.
+  var isTryAgain: Bool { message.hasPrefix("Operation failed. Try again") }
 
   func storeError(_ operation: StaticString) -> StoreError {
     let isDamage = message.hasPrefix("Corruption") || message.contains("No such file")
