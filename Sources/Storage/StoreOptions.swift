@@ -12,8 +12,8 @@ public struct StoreOptions: Sendable {
   public var blockCacheBytes = 4 << 30
   /// Size at which a family's memory is flushed. Each family holds up to two.
   public var writeBufferBytes = 128 << 20
-  /// One flush at a time, the others compactions.
-  public var backgroundJobs = 2
+  /// One flush at a time, the others compactions: two of them, so that level 0 doesn't wait behind a long one below it.
+  public var backgroundJobs = 3
   /// Flush and compaction together; 0 is unlimited. Keeps bursts away from the log's commits.
   public var writeBytesPerSecondMax = 256 << 20
   public var compression = Compression.lz4
