@@ -83,7 +83,8 @@ class Connections(unittest.TestCase):
         until(lambda: descriptors(self.server) <= before + 8, 20, "the server's descriptors back at their number")
 
     def test_clients_that_vanish_before_their_answer(self):
-        """Each either appended its unit or didn't; the server lives, and the context has no gap."""
+        """Each either appended its unit or didn't, perhaps later on another loop; the server lives, and the context
+        has no gap."""
         for _ in range(300):
             wire = self.server.raw()
             wire.send(http_request("POST", "/workunit", unit(self.context, "gone" * 100)))
@@ -92,7 +93,7 @@ class Connections(unittest.TestCase):
             client.create(unit(self.context, "last"))
             units = client.all_units(self.context)
         self.assertEqual([one["sequence"] for one in units], list(range(1, len(units) + 1)))
-        self.assertEqual(units[-1]["payload"], "last")
+        self.assertEqual([one["payload"] for one in units].count("last"), 1)
 
     def test_clients_that_vanish_while_they_read(self):
         with self.server.client() as client:
