@@ -208,6 +208,7 @@ class Soak:
         if post.process.returncode != 0:
             raise Failed(f"the posts at the end ended early: {post.complaint}")
         self.end_reads = [latency for _, latency in read.reads]
+        self.end_failures = read.newest["read_failures"]
         return post.newest["acknowledged"]
 
     def sample(self, server, client, load, seconds):
@@ -282,9 +283,9 @@ class Soak:
         log = max(one.log_files for one in self.samples)
         self.judge("the log is below its bound", log <= LOG_BYTES_MAX,
                    f"{log // MEBIBYTE} MiB of files, bound {LOG_BYTES_MAX // MEBIBYTE} MiB")
-        failures = self.reader.newest.get("read_failures", 0)
-        self.judge("every read succeeds", failures == 0 and len(self.reader.reads) > 0,
-                   f"{len(self.reader.reads)} reads, {failures} failed")
+        failures = self.reader.newest["read_failures"] + self.end_failures
+        reads = len(self.reader.reads) + len(self.end_reads)
+        self.judge("every read succeeds", failures == 0 and reads > 0, f"{reads} reads, {failures} failed")
         if self.options.smoke:
             return
         count = len(self.samples)
