@@ -183,7 +183,15 @@ class Server:
 
     def log_bytes(self):
         """Bytes of the log's files (segments are made ahead, so this is an upper bound)."""
-        return sum(path.stat().st_size for path in log_files(self.directory))
+        return sum(size_of(path) for path in log_files(self.directory))
+
+
+def size_of(path):
+    """Bytes of a file; 0 if it has got another name meanwhile, as a segment does that is used again."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def log_files(directory):
