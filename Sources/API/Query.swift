@@ -16,20 +16,9 @@ struct Query {
       let value = try Query.decode(exchange.bytes(item.value), plusIsSpace: true)
       let text = String(decoding: name, as: UTF8.self)
       guard known.contains(text) || (prefix.map { text.utf8.starts(with: $0.utf8) } ?? false) else {
-        throw Problem(at: Query.pointer(text), "is not a query parameter of this path")
+        throw Problem(at: Problem.pointer(to: text), "is not a query parameter of this path")
       }
       items.append((text, value))
-    }
-  }
-
-  /// The JSON pointer to a parameter (RFC 6901, section 3).
-  static func pointer(_ name: String) -> String {
-    name.reduce(into: "/") { text, character in
-      switch character {
-      case "~": text += "~0"
-      case "/": text += "~1"
-      default: text.append(character)
-      }
     }
   }
 

@@ -65,15 +65,10 @@ enum UnitBatch {
     Problem(.invalidRequest, "a batch has at most \(Limits.batchUnitsMax) units")
   }
 
-  /// The pointer of a member that the client named, cut short if need be, `~` and `/` escaped (RFC 6901).
+  /// The pointer of a member that the client named, cut short if need be.
   private static func pointer(_ name: JSONString, in bytes: UnsafeRawBufferPointer) -> String {
-    let shown = JSONText.withDecoded(name, of: bytes) { String(decoding: $0.prefix(64), as: UTF8.self) }
-    return shown.reduce(into: "/") { pointer, letter in
-      switch letter {
-      case "~": pointer += "~0"
-      case "/": pointer += "~1"
-      default: pointer.append(letter)
-      }
+    JSONText.withDecoded(name, of: bytes) {
+      Problem.pointer(to: String(decoding: $0.prefix(64), as: UTF8.self))
     }
   }
 }

@@ -79,16 +79,18 @@ extension LoopServices {
       let key = Array(item.name.utf8.dropFirst(LoopServices.metadataPrefix.utf8.count))
       guard key.count <= Limits.metadataKeyBytesMax else {
         throw Problem(
-          at: Query.pointer(item.name), "has a key of more than \(Limits.metadataKeyBytesMax) bytes")
+          at: Problem.pointer(to: item.name), "has a key of more than \(Limits.metadataKeyBytesMax) bytes")
       }
       guard item.value.count <= Limits.metadataValueBytesMax else {
         throw Problem(
-          at: Query.pointer(item.name), "has a value of more than \(Limits.metadataValueBytesMax) bytes")
+          at: Problem.pointer(to: item.name), "has a value of more than \(Limits.metadataValueBytesMax) bytes"
+        )
       }
       filter.insert(UnitFilter.Pair(key: key, value: item.value))
       guard filter.metadata.count <= Limits.metadataPairsMax else {
         throw Problem(
-          at: Query.pointer(item.name), "is one of more than \(Limits.metadataPairsMax) pairs of metadata")
+          at: Problem.pointer(to: item.name),
+          "is one of more than \(Limits.metadataPairsMax) pairs of metadata")
       }
     }
     return filter

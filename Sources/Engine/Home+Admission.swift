@@ -26,23 +26,17 @@ extension Home {
   /// A second has passed: who has waited too long for the store is refused.
   public func secondPassed() {
     second += 1
-    while let next = paced.first, state == .failed || second - next.second > limits.pacedSecondsMax {
+    while let next = paced.first, second - next.second > limits.pacedSecondsMax {
       _ = paced.popFirst()
-      refuse(next.request, Problem(.unavailable, "the store is behind the log; try again"))
+      refuse(next.request, Home.storeBehind)
     }
   }
 
   /// Why no append is taken now.
   func overload() -> Problem? {
-    guard state == .running else {
-      return Problem(.unavailable, "the server is stopping")
-    }
-    if isSpaceShort || log.isStorageFull {
-      return Problem(.storageFull, "too little free space for the log; reads go on")
-    }
-    if unappliedBytes > limits.unappliedBytesMax {
-      return Problem(.unavailable, "the store is behind the log; try again")
-    }
+    guard state == .running else { return Home.stopped }
+    if isSpaceShort || log.isStorageFull { return Home.storageFull }
+    if unappliedBytes > limits.unappliedBytesMax { return Home.storeBehind }
     if log.logBytes > limits.logBytesMax {
       return Problem(.unavailable, "the log waits for the store to persist it; try again")
     }
@@ -99,7 +93,7 @@ extension Home {
         switch loaded {
         case .found(let hash): hashes[id] = hash
         case .notFound: break
-        case .incomplete: return refuse(request, Problem(.unavailable, "the store can't tell; try again"))
+        case .incomplete: return refuse(request, Home.storeUnsure)
         case .failed(let problem): return refuse(request, problem)
         }
       }
@@ -125,7 +119,7 @@ extension Home {
     }
     if taken != true {
       loadsWaiting -= 1
-      refuse(request, Problem(.unavailable, "too many reads wait; try again"))
+      refuse(request, Home.readsFull)
     }
   }
 
@@ -167,10 +161,9 @@ extension Home {
       awaitContext([UInt8](id), request)
       return nil
     }
-    let context: ResidentContext
     switch Home.load(id, from: store, tier: .cacheOnly) {
-    case .found(let loaded): context = ResidentContext(loaded.state, lastPosition: loaded.lastPosition)
-    case .notFound: context = ResidentContext(new: id)
+    case .found(let loaded): return makeResident(id, loaded)
+    case .notFound: return makeResident(id, nil)
     case .failed(let problem):
       request.refusal = problem
       return nil
@@ -179,6 +172,13 @@ extension Home {
       awaitContext([UInt8](id), request)
       return nil
     }
+  }
+
+  /// Takes a context into memory as the store has it; nil: it is new.
+  @discardableResult
+  private func makeResident(_ id: UnsafeRawBufferPointer, _ loaded: LoadedContext?) -> ResidentContext {
+    let context =
+      loaded.map { ResidentContext($0.state, lastPosition: $0.lastPosition) } ?? ResidentContext(new: id)
     sequencer.contexts.insert(context, applied: applied)
     return context
   }
@@ -205,7 +205,7 @@ extension Home {
         loadsWaiting -= 1
         request.loads -= 1
       }
-      request.refusal = request.refusal ?? Problem(.unavailable, "too many reads wait; try again")
+      request.refusal = request.refusal ?? Home.readsFull
     }
   }
 
@@ -224,14 +224,12 @@ extension Home {
     let waiting = contextLoads.removeValue(forKey: id) ?? []
     loadsWaiting -= waiting.count
     var problem: Problem?
+    var context: LoadedContext?
     if case .failed(let found) = loaded { problem = found }
+    if case .found(let found) = loaded { context = found }
     if state == .failed { problem = Home.stopped }
-    if problem == nil, id.withUnsafeBytes({ sequencer.contexts.find($0) }) == nil {
-      var context = id.withUnsafeBytes { ResidentContext(new: $0) }
-      if case .found(let found) = loaded {
-        context = ResidentContext(found.state, lastPosition: found.lastPosition)
-      }
-      sequencer.contexts.insert(context, applied: applied)
+    id.withUnsafeBytes { id in
+      if problem == nil, sequencer.contexts.find(id) == nil { makeResident(id, context) }
     }
     for request in waiting {
       request.loads -= 1

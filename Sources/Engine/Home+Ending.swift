@@ -21,8 +21,4 @@ extension Home {
     while let request = released.popFirst() { refuse(request, Home.storageFull) }
     return true
   }
-
-  static var storageFull: Problem {
-    Problem(.storageFull, "too little free space for the log; reads go on")
-  }
 }

@@ -58,7 +58,7 @@ extension Home {
     case .found, .notFound:
       return true
     case .incomplete:
-      refuse(request, Problem(.unavailable, "the store can't tell; try again"))
+      refuse(request, Home.storeUnsure)
     case .failed(let problem):
       refuse(request, problem)
     }
@@ -117,14 +117,6 @@ extension Home {
   private static func keptAnswer(
     _ name: [UInt8], in store: any EventStore, tier: ReadTier
   ) -> Loaded<KeptAnswer> {
-    do throws(StoreError) {
-      switch try store.keptAnswer(name, tier: tier) {
-      case .found(let answer): return .found(answer)
-      case .notFound: return .notFound
-      case .incomplete: return .incomplete
-      }
-    } catch {
-      return .failed(Home.unreadable(error))
-    }
+    ask({ () throws(StoreError) in try store.keptAnswer(name, tier: tier) }) { .found($0) }
   }
 }

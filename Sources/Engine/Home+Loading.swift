@@ -18,11 +18,13 @@ struct LoadedContext: Sendable {
 }
 
 extension Home {
-  /// The content hash of a stored unit. Any thread for `.disk`.
-  static func find(_ id: UnitID, in store: any EventStore, tier: ReadTier) -> Loaded<ContentHash> {
+  /// Asks the store, and makes of what it found what memory wants.
+  static func ask<Stored, Value>(
+    _ look: () throws(StoreError) -> Lookup<Stored>, _ use: (Stored) -> Loaded<Value>
+  ) -> Loaded<Value> {
     do throws(StoreError) {
-      switch try store.location(of: id, tier: tier) {
-      case .found(let location): return .found(location.hash)
+      switch try look() {
+      case .found(let stored): return use(stored)
       case .notFound: return .notFound
       case .incomplete: return .incomplete
       }
@@ -31,19 +33,16 @@ extension Home {
     }
   }
 
+  /// The content hash of a stored unit. Any thread for `.disk`.
+  static func find(_ id: UnitID, in store: any EventStore, tier: ReadTier) -> Loaded<ContentHash> {
+    ask({ () throws(StoreError) in try store.location(of: id, tier: tier) }) { .found($0.hash) }
+  }
+
   /// A context with everything that the sequencer decides by. Any thread for `.disk`.
   static func load(
     _ id: UnsafeRawBufferPointer, from store: any EventStore, tier: ReadTier
   ) -> Loaded<LoadedContext> {
-    do throws(StoreError) {
-      switch try store.contextHead([UInt8](id), tier: tier) {
-      case .found(let stored): return decode(stored, id)
-      case .notFound: return .notFound
-      case .incomplete: return .incomplete
-      }
-    } catch {
-      return .failed(unreadable(error))
-    }
+    ask({ () throws(StoreError) in try store.contextHead([UInt8](id), tier: tier) }) { decode($0, id) }
   }
 
   private static func decode(

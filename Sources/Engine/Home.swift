@@ -179,6 +179,12 @@ public final class Home {
   // MARK: Outcomes
 
   static var stopped: Problem { Problem(.unavailable, "the server is stopping") }
+  static var storageFull: Problem {
+    Problem(.storageFull, "too little free space for the log; reads go on")
+  }
+  static var storeBehind: Problem { Problem(.unavailable, "the store is behind the log; try again") }
+  static var storeUnsure: Problem { Problem(.unavailable, "the store can't tell; try again") }
+  static var readsFull: Problem { Problem(.unavailable, "too many reads wait; try again") }
 
   /// What the request depends on is durable: it is told. Its memory is the connection's again.
   func finish(_ request: AppendRequest, in batch: Batch? = nil) {

@@ -116,7 +116,7 @@ extension LoopEngine {
       let taken = engine.read(work, resuming: loop) { continuation.resume(returning: $0) }
       if !taken { continuation.resume(returning: nil) }
     }
-    guard let found else { throw Problem(.unavailable, "too many reads wait; try again") }
+    guard let found else { throw Home.readsFull }
     return found
   }
 }

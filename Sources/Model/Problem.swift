@@ -37,6 +37,19 @@ public struct Problem: Error, Hashable, Sendable {
     self.init(.invalidRequest, "The body is not valid JSON: \(error.detail)")
   }
 
+  /// The JSON pointer to a member called `name`, from where it stands (RFC 6901, section 3).
+  public static func pointer(to name: String) -> String {
+    var text = "/"
+    for scalar in name.unicodeScalars {
+      switch scalar {
+      case "~": text += "~0"
+      case "/": text += "~1"
+      default: text.unicodeScalars.append(scalar)
+      }
+    }
+    return text
+  }
+
   public var status: Int { code.status }
 
   /// The body, one line. `requestID`: valid UTF-8. `status`: where it isn't the code's own.

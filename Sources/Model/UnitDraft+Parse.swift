@@ -379,16 +379,8 @@ extension UnitParts {
 
   /// A step of a JSON pointer (RFC 6901, section 3) by a member's name, cut if that is very long.
   private func step(_ name: JSONString) -> String {
-    JSONText.withDecoded(name, of: body) { bytes in
-      var text = "/"
-      for scalar in String(decoding: bytes.prefix(Self.quotedBytesMax), as: UTF8.self).unicodeScalars {
-        switch scalar {
-        case "~": text += "~0"
-        case "/": text += "~1"
-        default: text.unicodeScalars.append(scalar)
-        }
-      }
-      return text
+    JSONText.withDecoded(name, of: body) {
+      Problem.pointer(to: String(decoding: $0.prefix(Self.quotedBytesMax), as: UTF8.self))
     }
   }
 }

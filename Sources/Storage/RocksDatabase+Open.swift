@@ -59,11 +59,6 @@ extension RocksDatabase {
     throws(RocksFailure)
     -> RocksDatabase
   {
-    if options.lowersCompactionPriority {
-      let environment: OpaquePointer = rocksdb_create_default_env()
-      rocksdb_env_lower_thread_pool_cpu_priority(environment)
-      rocksdb_env_destroy(environment)
-    }
     let cache: OpaquePointer = rocksdb_cache_create_lru(max(options.blockCacheBytes, 1 << 20))
     let shared = databaseOptions(options)
     // The directory may not be there yet, and the diary lies in it. RocksDB reports what can't be made.

@@ -224,11 +224,7 @@ final class ApplyWriter {
     let mark = marks[.agents]
     for (index, event) in parsed.enumerated() where event.kind == .context && event.position > mark {
       records[index].forEachAgent { agent in
-        key.count = 0
-        key.big(event.namespace)
-        key.big(UInt16(truncatingIfNeeded: agent.count))
-        key.run(agent)
-        key.run(event.context)
+        key.setAgentKey(event.namespace, agent, event.context)
         value.count = 0
         value.little(event.position.rawValue)
         engram_batch_put(batch, family, key.base, key.count, value.base, value.count)

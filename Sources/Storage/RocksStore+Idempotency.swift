@@ -4,11 +4,8 @@ internal import Model
 extension RocksStore {
   public func keptAnswer(_ name: [UInt8], tier: ReadTier) throws(StoreError) -> Lookup<KeptAnswer> {
     try checkOpen("look up an idempotency key")
-    var key: [UInt8] = []
-    key.reserveCapacity(2 + name.count)
-    StoreKey.append(StoreKey.namespace, to: &key)
-    key.append(contentsOf: name)
-    return try database.get(.idempotency, key, tier, for: "look up an idempotency key") {
+    return try database.get(.idempotency, StoreKey.idempotency(name), tier, for: "look up an idempotency key")
+    {
       value throws(StoreError) in
       guard let answer = KeptAnswer(value) else {
         throw .damaged(
@@ -32,16 +29,34 @@ extension KeptAnswer {
   }
 }
 
+extension StoreKey {
+  /// `name` as `IdempotencyName` spells it.
+  static func idempotency(_ name: [UInt8], namespace: UInt16 = namespace) -> [UInt8] {
+    var key: [UInt8] = []
+    key.reserveCapacity(2 + name.count)
+    append(namespace, to: &key)
+    key.append(contentsOf: name)
+    return key
+  }
+}
+
+extension ScratchBytes {
+  /// A key of `agents` or `idempotency`: what is an agent's, by its id.
+  func setAgentKey(_ namespace: UInt16, _ agent: UnsafeRawBufferPointer, _ rest: UnsafeRawBufferPointer) {
+    count = 0
+    big(namespace)
+    big(UInt16(truncatingIfNeeded: agent.count))
+    run(agent)
+    run(rest)
+  }
+}
+
 extension ApplyWriter {
   /// The key and the value of `idempotency` that an event stands for, if it carries a key.
   func putKey(_ event: EventView, _ family: OpaquePointer) {
     guard let mark = event.idempotency, let agent = event.agentID else { return }
     let answer = KeptAnswer(requestHash: mark.requestHash, firstUnit: event)
-    key.count = 0
-    key.big(event.namespace)
-    key.big(UInt16(truncatingIfNeeded: agent.count))
-    key.run(agent)
-    key.run(mark.key)
+    key.setAgentKey(event.namespace, agent, mark.key)
     value.count = 0
     value.little(answer.requestHash.high)
     value.little(answer.requestHash.low)

@@ -24,9 +24,6 @@ public struct StoreOptions: Sendable {
   /// Reads bypass the page cache too: what the block cache lacks comes from the device each time. Compaction, which
   /// reads what has long left the processor's caches, then costs 2 to 5 µs of CPU less per unit of 1.3 KB.
   public var usesDirectReads = true
-  /// Compaction threads run at nice 19. Process-wide: RocksDB's threads are. It spares the commits of a burst; where
-  /// other work keeps the processors busy it starves compaction until RocksDB stops writes.
-  public var lowersCompactionPriority = false
 
   public init() {}
 

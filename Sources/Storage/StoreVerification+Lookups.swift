@@ -123,9 +123,8 @@ struct KeysCheck {
     guard let mark = record.idempotency, let agent = record.agentID,
       event.position <= run.marks[.idempotency]
     else { return }
-    var key: [UInt8] = []
-    StoreKey.append(event.namespace, to: &key)
-    key += IdempotencyName.make(agent: agent, key: mark.key)
+    let key = StoreKey.idempotency(
+      IdempotencyName.make(agent: agent, key: mark.key), namespace: event.namespace)
     // A later request under the same key takes its place.
     let first = run.look(.idempotency, key) { KeptAnswer($0)?.first ?? .zero }
     switch first {
