@@ -240,7 +240,7 @@ package struct Sequencer {
       guard let state = ContextState(event) else { return }
       contexts.agentsChanged(by: state.agents.count - context.state.agents.count)
       context.state = state
-    case nil:
+    case .lock, .restart, nil:
       return
     }
   }

@@ -6,6 +6,11 @@ public enum EventKind: UInt8, Sendable {
   case unit = 1
   /// A context was created or changed. Body: the Context's JSON after the change.
   case context = 2
+  /// A lock was acquired, renewed or released, or it expired. Body: what followers of locks are sent.
+  case lock = 3
+  /// The server began anew: every lock that is held expires no sooner than its TTL after this event's log time. No
+  /// body.
+  case restart = 4
 }
 
 /// One event as log, recent window and store keep it, byte by byte; all numbers little-endian:
@@ -49,9 +54,15 @@ public enum EventRecord {
     case contextHead = 6
     /// Where a request's events end: u32 events of the same request that follow this one (absent: 0).
     case requestRemainder = 7
+    /// Lock: id (16 bytes, big-endian), token u64, TTL u64, acquiredAt u64, expiresAt u64 (all µs), action u8, 3 zero
+    /// bytes, and how many bytes the metadata's JSON takes (u32), which stands at the body's end before `}}`.
+    case lockHead = 8
+    /// The canonical path of the lock, UTF-8.
+    case resourcePath = 9
   }
   public static let unitHeadBytes = 56
   public static let contextHeadBytes = 24
+  public static let lockHeadBytes = 56
 }
 
 /// A record in memory that outlives the view (a slab, a log being scanned, a value of the store).
@@ -165,6 +176,8 @@ public struct EventView {
       high: UInt64(bigEndian: bytes.loadUnaligned(as: UInt64.self)),
       low: UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self)))
   }
+  /// Of a lock's event.
+  public var resourcePath: UnsafeRawBufferPointer? { field(.resourcePath) }
   public var unit: UnitHead? { field(.unitHead).flatMap(UnitHead.init) }
   public var context: ContextHead? { field(.contextHead).flatMap(ContextHead.init) }
 }

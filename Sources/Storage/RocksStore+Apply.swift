@@ -262,7 +262,9 @@ struct ParsedEvent {
       unit = head
     case .context:
       guard record.context != nil, !context.isEmpty else { return nil }
-    case nil: break
+    case .lock:
+      guard record.lock != nil, record.resourcePath?.isEmpty == false else { return nil }
+    case .restart, nil: break
     }
   }
 }

@@ -73,7 +73,7 @@ struct HistoryModel {
     switch event.kind {
     case .unit: return extend(unit: event, name, agent) ?? extend(key: event, agent)
     case .context: return extend(context: event, name)
-    case nil: return "is of an unknown kind"
+    case .lock, .restart, nil: return "is of a kind that the simulation doesn't make"
     }
   }
 

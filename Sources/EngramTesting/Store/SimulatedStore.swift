@@ -114,6 +114,8 @@ public final class SimulatedStore: EventStore, Sendable {
     switch record.kind {
     case .unit: (record.unit?.sequence ?? .zero) > .zero && !(record.contextID?.isEmpty ?? true)
     case .context: record.context != nil && !(record.contextID?.isEmpty ?? true)
+    case .lock: record.lock != nil && record.resourcePath?.isEmpty == false
+    case .restart: true
     case nil: record.flags & EventRecord.flagRequired == 0
     }
   }
