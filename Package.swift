@@ -58,6 +58,7 @@ let package = Package(
     // Floor 1
     room("EventLoop", ["Bytes", "Telemetry", "CIOUring"]),
     room("HTTP", ["Bytes", "CBytes"]),
+    room("Locks", ["Bytes", "Model"]),
     room("Router", ["Bytes"]),
     // Floor 2
     room("WAL", ["Bytes", "Model", "Telemetry", "EventLoop"]),
@@ -95,6 +96,7 @@ let package = Package(
     .target(
       name: "CEventLoopTesting", dependencies: ["CAllocations"], path: "Tests/CEventLoopTesting"),
     suite("HTTP", ["HTTP", "Bytes"]),
+    suite("Locks", ["Locks", "Model", "Bytes", "EngramTesting"]),
     suite("Router", ["Router", "Bytes", "EngramTesting"]),
     suite(
       "WAL", ["WAL", "Model", "Bytes", "EventLoop", "EngramTesting"], resources: [.copy("golden")]),
