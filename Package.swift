@@ -65,11 +65,12 @@ let package = Package(
     room("Storage", ["Bytes", "Model", "Telemetry", "CRocksDB", "CRocksExtras"]),
     room("Notifier", ["Model"]),
     // Floor 3
-    room("Engine", ["Bytes", "Model", "Telemetry", "EventLoop", "Router", "WAL", "Storage", "Notifier"]),
+    room("Engine",
+      ["Bytes", "Model", "Telemetry", "EventLoop", "Locks", "Router", "WAL", "Storage", "Notifier"]),
     // Floor 4
     room(
       "API",
-      ["Bytes", "Model", "Telemetry", "EventLoop", "HTTP", "Router", "WAL", "Engine", "Notifier"]),
+      ["Bytes", "Model", "Telemetry", "EventLoop", "HTTP", "Locks", "Router", "WAL", "Engine", "Notifier"]),
     // Floor 5
     room(
       "Server",

@@ -68,6 +68,11 @@ extension Home {
     var sequencer = Sequencer(
       tail: tail, logTime: LogTime(microseconds: 0), residentContextsMax: limits.residentContextsMax,
       residentAgentsMax: limits.residentAgentsMax)
+    // The store may know of later events than the first batches: what the log holds of a lock has the last word.
+    _ = try store.locks { event in
+      sequencer.replayLock(event)
+      return true
+    }
     for batch in batches {
       window.append(batch)
       for offset in 0..<batch.count { try Home.replay(batch.record(offset), store, &sequencer) }
@@ -88,12 +93,16 @@ extension Home {
       adopt(batch)
       adoptKeys(batch)
     }
+    oweRestart()
   }
 
   private static func replay(
     _ event: EventView, _ store: any EventStore, _ sequencer: inout Sequencer
   ) throws(StoreError) {
-    guard let id = event.contextID else { return sequencer.observe(event) }
+    guard let id = event.contextID else {
+      sequencer.observe(event)
+      return sequencer.replayLock(event)
+    }
     if let context = sequencer.contexts.find(id) { return sequencer.replay(event, in: context) }
     var context = ResidentContext(new: id)
     switch Home.load(id, from: store, tier: .disk) {

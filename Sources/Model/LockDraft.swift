@@ -1,7 +1,7 @@
 internal import Bytes
 
 /// The body of `POST /locks`.
-public struct LockRequest: Hashable, Sendable {
+public struct LockDraft: Hashable, Sendable {
   /// Canonical and distinct, in the order given.
   public var paths: [[UInt8]]
   /// Whether the body has `resource_paths`: then the answer has `locks`.
