@@ -209,8 +209,3 @@ public struct StoreHealth: Hashable, Sendable {
   public init() {}
   public var isHealthy: Bool { backgroundErrors == 0 && !isWriteStopped }
 }
-
-// TEMP
-extension EventStore {
-  public func locks(_ body: (EventView) -> Bool) throws(StoreError) -> ScanEnd { .exhausted }
-}

@@ -10,7 +10,9 @@ struct SequencerTests {
   private static let otherHash = ContentHash(high: 2, low: 2)
 
   /// Of a lock that nobody holds.
-  private static let path = UnsafeRawBufferPointer(start: StaticString("repo/a").utf8Start, count: 6)
+  private static var path: UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(start: StaticString("repo/a").utf8Start, count: 6)
+  }
 
   /// A sequencer, one context, and commands with everything else filled in.
   private struct Bench {
