@@ -79,12 +79,7 @@ extension Home {
     }
     if batches.isEmpty, tail > .zero {
       // Time goes on where the last event left it, even if the clock was set back meanwhile.
-      _ = try store.events(
-        after: Position(tail.rawValue - 1), through: tail, contexts: nil, bytesMax: 1
-      ) { event in
-        sequencer.observe(event)
-        return true
-      }
+      _ = try store.event(at: tail) { sequencer.observe($0) }
     }
     self.init(
       log: log, store: store, sequencer: sequencer, window: window, applied: store.appliedPosition(),
