@@ -23,7 +23,7 @@ public final class Exchange {
   /// The peer will send no more, or the connection is gone: who waits for a lock is not there to hold it.
   public private(set) var isAbandoned = false
   /// The request for locks that this connection waits for.
-  private var waiting: Engine.LockRequest?
+  private var waiting: LockRequest?
   let services: LoopServices
   private var requestIDBytes = [UInt8](repeating: 0, count: Limits.requestIDBytesMax)
   private var requestIDCount = 0
@@ -46,7 +46,7 @@ public final class Exchange {
   }
 
   /// A request for locks is under way, or no more.
-  func waits(for request: Engine.LockRequest?) {
+  func waits(for request: LockRequest?) {
     waiting = request
     if isAbandoned { abandon() }
   }

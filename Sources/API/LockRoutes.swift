@@ -120,11 +120,11 @@ extension LoopServices {
 
   // MARK: Parts
 
-  private func lockRequest(_ command: Engine.LockRequest.Command) -> Engine.LockRequest {
-    Engine.LockRequest(command, loop: engine.loop.index)
+  private func lockRequest(_ command: LockRequest.Command) -> LockRequest {
+    LockRequest(command, loop: engine.loop.index)
   }
 
-  private func refusal(_ request: Engine.LockRequest) -> Problem {
+  private func refusal(_ request: LockRequest) -> Problem {
     if case .refused(let problem) = request.outcome { return problem }
     return Problem(.internal, "the request for locks has no outcome")
   }
