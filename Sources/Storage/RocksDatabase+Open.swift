@@ -18,11 +18,14 @@ extension RocksDatabase {
   private static func open(
     _ path: String, _ options: StoreOptions, readOnly: Bool
   ) throws(StoreError) -> RocksDatabase {
-    try refuseUnknownFamilies(path)
+    let present = try families(path)
+    // A store that is written gets what it lacks.
+    let families =
+      readOnly ? StoreFamily.allCases.filter { present?.contains($0) ?? true } : StoreFamily.allCases
     var options = options
     while true {
       do {
-        return try open(path, withEverything: options, readOnly: readOnly)
+        return try open(path, families, withEverything: options, readOnly: readOnly)
       } catch {
         // What this build of RocksDB or this file system can't do is left out, one thing after another.
         if options.compression != .none, error.message.contains("not linked with the binary") {
@@ -39,26 +42,31 @@ extension RocksDatabase {
     }
   }
 
-  /// A family that this program doesn't know was made by a newer one: opening without it would go wrong
-  /// slowly instead of at once.
-  private static func refuseUnknownFamilies(_ path: String) throws(StoreError) {
+  /// The families that are there; nil if that can't be told. One that this program doesn't know was made by a newer
+  /// one: opening without it would go wrong slowly instead of at once.
+  private static func families(_ path: String) throws(StoreError) -> Set<StoreFamily>? {
     let options: OpaquePointer = rocksdb_options_create()
     defer { rocksdb_options_destroy(options) }
     var count = 0
     // A database that isn't there yet fails here, and a damaged one will fail again on opening.
-    guard let names = try? rocks({ rocksdb_list_column_families(options, path, &count, $0) }) else { return }
-    defer { rocksdb_list_column_families_destroy(names, count) }
-    let known = Set(StoreFamily.allCases.map(\.name))
-    for index in 0..<count {
-      guard let name = names[index].map({ String(cString: $0) }), !known.contains(name) else { continue }
-      throw .damaged("open", "\(path): unknown family \"\(name)\": written by a newer version?")
+    guard let names = try? rocks({ rocksdb_list_column_families(options, path, &count, $0) }) else {
+      return nil
     }
+    defer { rocksdb_list_column_families_destroy(names, count) }
+    var present: Set<StoreFamily> = []
+    for index in 0..<count {
+      guard let name = names[index].map({ String(cString: $0) }) else { continue }
+      guard let family = StoreFamily.allCases.first(where: { $0.name == name }) else {
+        throw .damaged("open", "\(path): unknown family \"\(name)\": written by a newer version?")
+      }
+      present.insert(family)
+    }
+    return present
   }
 
-  private static func open(_ path: String, withEverything options: StoreOptions, readOnly: Bool)
-    throws(RocksFailure)
-    -> RocksDatabase
-  {
+  private static func open(
+    _ path: String, _ present: [StoreFamily], withEverything options: StoreOptions, readOnly: Bool
+  ) throws(RocksFailure) -> RocksDatabase {
     let cache: OpaquePointer = rocksdb_cache_create_lru(max(options.blockCacheBytes, 1 << 20))
     let shared = databaseOptions(options)
     // The directory may not be there yet, and the diary lies in it. RocksDB reports what can't be made.
@@ -70,7 +78,7 @@ extension RocksDatabase {
     defer { rocksdb_options_destroy(shared) }
     let expiry = AnswerExpiry()
     var families: [OpaquePointer?] = []
-    for family in StoreFamily.allCases {
+    for family in present {
       families.append(familyOptions(family, shared: shared, options, cache))
       if family == .idempotency, let options = families.last ?? nil { expiry.install(in: options) }
     }
@@ -78,7 +86,7 @@ extension RocksDatabase {
     var handles = [OpaquePointer?](repeating: nil, count: families.count)
     let opened: OpaquePointer?
     do {
-      opened = try withNames { names throws(RocksFailure) in
+      opened = try withNames(of: present) { names throws(RocksFailure) in
         try rocks { error in
           if readOnly {
             rocksdb_open_for_read_only_column_families(
@@ -96,8 +104,11 @@ extension RocksDatabase {
     guard let db = opened, !handles.contains(where: { $0 == nil }) else {
       throw RocksFailure(message: "no database and no reason given")
     }
+    let byFamily = Dictionary(uniqueKeysWithValues: zip(present, handles.compactMap { $0 }))
+    guard let meta = byFamily[.meta] else { throw RocksFailure(message: "no family \"default\"") }
     let database = RocksDatabase(
-      db: db, families: handles.compactMap { $0 }, blockCache: cache, expiry: expiry)
+      db: db, families: StoreFamily.allCases.map { byFamily[$0] ?? meta },
+      absent: Set(StoreFamily.allCases).subtracting(present), blockCache: cache, expiry: expiry)
     do {
       if !readOnly { try database.keepFlushedBlocks(.units) }
     } catch {
@@ -109,9 +120,9 @@ extension RocksDatabase {
 
   /// The families' names as an array of C strings.
   private static func withNames<Value>(
-    _ body: ([UnsafePointer<CChar>?]) throws(RocksFailure) -> Value
+    of families: [StoreFamily], _ body: ([UnsafePointer<CChar>?]) throws(RocksFailure) -> Value
   ) throws(RocksFailure) -> Value {
-    let names = StoreFamily.allCases.map { family in
+    let names = families.map { family in
       let bytes = family.name.utf8CString
       let copy = UnsafeMutablePointer<CChar>.allocate(capacity: bytes.count)
       bytes.withUnsafeBufferPointer { source in

@@ -8,13 +8,20 @@ final class RocksDatabase: @unchecked Sendable {
   let db: OpaquePointer
   let blockCache: OpaquePointer
   let expiry: AnswerExpiry
+  /// Families that aren't there, in a store that was opened for reading only.
+  let absent: Set<StoreFamily>
   private let families: [OpaquePointer]
   private let pointReads: [OpaquePointer]
   private let writeOptions: OpaquePointer
 
   /// Opens or creates; takes the handles over.
-  init(db: OpaquePointer, families: [OpaquePointer], blockCache: OpaquePointer, expiry: AnswerExpiry) {
+  /// - Parameter families: in order of `StoreFamily`; for an absent one whatever handle.
+  init(
+    db: OpaquePointer, families: [OpaquePointer], absent: Set<StoreFamily>, blockCache: OpaquePointer,
+    expiry: AnswerExpiry
+  ) {
     self.db = db
+    self.absent = absent
     self.expiry = expiry
     self.families = families
     self.blockCache = blockCache
@@ -31,7 +38,9 @@ final class RocksDatabase: @unchecked Sendable {
 
   /// Flushes what has not been flushed, waits for background work, frees everything.
   func close() {
-    for family in families { rocksdb_column_family_handle_destroy(family) }
+    for family in StoreFamily.allCases where !absent.contains(family) {
+      rocksdb_column_family_handle_destroy(handle(family))
+    }
     rocksdb_close(db)
     for options in pointReads { rocksdb_readoptions_destroy(options) }
     rocksdb_writeoptions_destroy(writeOptions)

@@ -125,6 +125,10 @@ public final class RocksStore: EventStore, @unchecked Sendable {
   public func flush(wait: Bool) throws(StoreError) {
     try checkOpen("flush")
     try writer.writeStrips(database)
+    try flushFamilies(wait: wait)
+  }
+
+  private func flushFamilies(wait: Bool) throws(StoreError) {
     // All are started before the first is waited for.
     for family in StoreFamily.allCases { try database.flush(family, wait: false) }
     guard wait else { return }
@@ -139,8 +143,12 @@ public final class RocksStore: EventStore, @unchecked Sendable {
 
   public func close() {
     guard !isClosed.exchange(true, ordering: .acquiringAndReleasing) else { return }
-    // Should it fail, the next start replays what they stand for.
-    try? writer.writeStrips(database)
+    // Should it fail, the next start replays what is lacking. RocksDB's own flush at closing passes over families whose
+    // memory is already on its way to the disk, and breaks that off.
+    do throws(StoreError) {
+      try writer.writeStrips(database)
+      try flushFamilies(wait: true)
+    } catch {}
     writer.free()
     database.close()
   }

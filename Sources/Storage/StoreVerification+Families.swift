@@ -29,9 +29,11 @@ struct LogCheck: FamilyCheck {
     }
     if position <= run.marks[.units], !event.context.isEmpty { LogCheck.owe(event, to: run) }
     if event.kind == .context { checkMembership(record, event, position, run) }
+    if LockHistory.concerns(event.kind), position <= run.marks[.locks] { run.locks.add(record, to: run) }
   }
 
   mutating func end(_ run: StoreVerification) {
+    run.locks.addNoted(to: run)
     if run.marks[.log] > .zero, previous ?? .zero != run.marks[.log] {
       run.find(
         "log: ends at position \(previous?.rawValue ?? 0), but its mark is \(run.marks[.log].rawValue)")

@@ -61,7 +61,9 @@ public final class StoreVerification {
   var held = [Tally](repeating: Tally(), count: StoreFamily.allCases.count)
   /// The last unit of contexts, where the log knows a later one than `units` does.
   var laterHeads: [[UInt8]: StoredContext.Head] = [:]
-  private var latestRecorded = Position.zero
+  var locks = LockHistory()
+  /// Of the store; nil if it names none.
+  private var format: UInt32?
 
   /// Opens the store in the directory `path` for reading only.
   /// - Throws: what RocksDB says of a store that can't be opened.
@@ -70,7 +72,7 @@ public final class StoreVerification {
     self.database = database
     var marks = StoreMarks()
     var unreadable: [(StoreFamily, StoreError)] = []
-    for family in StoreFamily.allCases {
+    for family in StoreFamily.allCases where !database.absent.contains(family) {
       do throws(StoreError) {
         marks[family] = try database.mark(family, persisted: false)
       } catch {
@@ -80,7 +82,6 @@ public final class StoreVerification {
     // A family whose mark can't be read is taken to be as far as the others: what else it lacks then shows.
     let highest = marks.highest
     for (family, _) in unreadable { marks[family] = highest }
-    self.marks = marks
     var uuid: [UInt8]?
     do throws(StoreError) {
       let log = try database.get(.meta, StoreKey.log, .disk, for: "verify") { [UInt8]($0) }
@@ -89,6 +90,15 @@ public final class StoreVerification {
       if unreadable.isEmpty { unreadable.append((.meta, error)) }
     }
     logUUID = uuid
+    let format = try? database.get(.meta, StoreKey.format, .disk, for: "verify") { value throws(StoreError) in
+      value.number(at: 0, as: UInt32.self) ?? 0
+    }
+    if case .found(let version) = format { self.format = version }
+    if self.format == StoreUpgrade.formerVersion {
+      // Whether it is there yet or not: a start goes on from the others' marks.
+      marks[.locks] = StoreFamily.allCases.filter { $0 != .locks }.map { marks[$0] }.min() ?? .zero
+    }
+    self.marks = marks
     for (family, error) in unreadable { find("\(family.name): its mark: \(error.message)") }
   }
 
@@ -121,6 +131,9 @@ public final class StoreVerification {
         }
       }
     } else {
+      if LockHistory.concerns(event.kind), event.position > marks[.log], event.position <= marks[.locks] {
+        locks.addLater(record)
+      }
       if event.position <= marks[.log] {
         compare(record, .log, StoreKey.log(event.position), skipping: 1)
       } else if event.position <= marks[.units], !event.context.isEmpty {
@@ -167,7 +180,15 @@ public final class StoreVerification {
   /// Reads everything.
   public func run() {
     if let logUUID, logUUID.count != RocksStore.logUUIDBytes { find("default: the store names no log") }
+    if let format, format != StoreKey.formatVersion, format != StoreUpgrade.formerVersion {
+      find("default: format version \(format), of which this program knows only \(StoreKey.formatVersion)")
+    }
     for family in StoreFamily.allCases {
+      if family == .locks, format == StoreUpgrade.formerVersion { continue }
+      if database.absent.contains(family) {
+        find("\(family.name): the family is missing")
+        continue
+      }
       switch family {
       case .meta: scan(MetaCheck())
       case .units: scan(UnitsCheck())
@@ -180,22 +201,24 @@ public final class StoreVerification {
       case .locks: scan(LocksCheck())
       }
     }
-    for check in [IDsCheck.self, LogCheck.self, ContextsCheck.self] as [any FamilyCheck.Type] {
+    let summed =
+      [IDsCheck.self, LogCheck.self, ContextsCheck.self, LocksCheck.self] as [any FamilyCheck.Type]
+    for check in summed {
       let family = check.family
       guard owed[family.rawValue] != held[family.rawValue] else { continue }
       let before = findingCount
       // A sum that can't be right, because not all could be read, says nothing.
-      guard isWhole(.units), isWhole(.log), isWhole(family) else { continue }
+      guard (check.foundations + [family]).allSatisfy({ isWhole($0) }) else { continue }
       check.explain(self)
       if findingCount == before {
         find(
-          "\(family.name): holds \(held[family.rawValue].count) entries that don't agree with units and log, "
+          "\(family.name): holds \(held[family.rawValue].count) entries that don't agree with the other families, "
             + "which make \(owed[family.rawValue].count)")
       }
     }
   }
 
-  private func isWhole(_ family: StoreFamily) -> Bool {
+  func isWhole(_ family: StoreFamily) -> Bool {
     families.contains { $0.family == family && $0.isWhole }
   }
 
@@ -241,6 +264,8 @@ public final class StoreVerification {
 /// What must hold of one family. Entries come in order of their keys.
 protocol FamilyCheck {
   static var family: StoreFamily { get }
+  /// The families whose entries make what this one must hold.
+  static var foundations: [StoreFamily] { get }
   mutating func entry(
     _ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, _ run: StoreVerification)
   mutating func end(_ run: StoreVerification)
@@ -249,6 +274,7 @@ protocol FamilyCheck {
 }
 
 extension FamilyCheck {
+  static var foundations: [StoreFamily] { [.units, .log] }
   mutating func end(_ run: StoreVerification) {}
   static func explain(_ run: StoreVerification) {}
 }

@@ -47,6 +47,21 @@ import Testing
     #expect(try store.persistedPosition() == Position(1))
   }
 
+  /// RocksDB flushes at closing what is in its active memtables, and breaks off what is being flushed.
+  @Test func closingWaitsForFlushesUnderWay() throws {
+    let directory = try TestDirectory()
+    var history = HistoryMaker()
+    for _ in 0..<10 {
+      let applied = history.records.count
+      for _ in 0..<200 { history.unit(bytes("a"), bodyBytes: 1000) }
+      let store = try openRocks(directory.path)
+      #expect(store.marksAtOpen == StoreMarks(Position(UInt64(applied))))
+      try store.apply(Array(history.records[applied...]))
+      try store.flush(wait: false)
+      store.close()
+    }
+  }
+
   @Test func aStoreOfAnotherLogIsRefused() throws {
     let directory = try TestDirectory()
     try openRocks(directory.path).close()
@@ -109,6 +124,8 @@ import Testing
     for index in 0..<50 {
       history.context(bytes("c\(index % 3)"), agent: "agent\(index % 5)", revision: UInt64(index))
       history.unit(bytes("c\(index % 3)"))
+      history.lock(LockAction.allCases[index % 4], "path\(index % 7)")
+      if index % 9 == 0 { history.restart() }
     }
     do {
       // As a crash leaves it: `ahead` has seen everything, the others only the first 30 events.
@@ -137,7 +154,8 @@ import Testing
       #expect(try dump(store.database, family) == dump(whole.database, family), "\(family)")
     }
     #expect(store.appliedPosition() == history.end)
-    #expect(try store.allEvents() == history.records)
+    #expect(try store.heldLocks() == heldLocks(history.records))
+    #expect(try store.allEvents(.all) == whole.allEvents(.all))
   }
 
   @Test func aDamagedTableIsAnErrorNotATrap() throws {

@@ -12,14 +12,20 @@ import Testing
       history.context(bytes("c\(index % 4)"))
       history.unit(bytes("c\(index % 4)"))
     }
-    try store.apply(Array(history.records[..<150]), batch: 10)
+    var random = SeededRandom(seed: seed)
+    for _ in 0..<100 { history.lockOrRestart(&random) }
+    try store.apply(Array(history.records[..<250]), batch: 10)
     let persisted = store.persistedMarks()
     #expect(try store.persistedPosition() == persisted.lowest)
     store.crash()
     #expect(store.marksAtOpen == persisted)
     #expect(store.appliedPosition() == persisted.lowest)
+    let known = Array(history.records[..<Int(persisted[.locks].rawValue)])
+    #expect(try store.heldLocks() == heldLocks(known) && store.lastRestart() == lastRestart(known))
     try store.apply(Array(history.records[Int(persisted.lowest.rawValue)...]), batch: 10)
-    #expect(try store.allEvents() == history.records)
+    #expect(try store.allEvents() == Array(history.records[..<200]))
+    #expect(try store.heldLocks() == heldLocks(history.records))
+    #expect(try store.lastRestart() == lastRestart(history.records))
     #expect(try store.sequences(bytes("c0")) == Array(1...25))
   }
 
@@ -64,6 +70,9 @@ import Testing
       _ = try store.contextHead(bytes("a"), tier: .disk)
       _ = try store.allEvents()
       _ = try store.lowestPosition()
+      _ = try store.eventBytes(at: 1)
+      _ = try store.heldLocks()
+      _ = try store.lastRestart()
     }
     var failing = 0
     while true {
@@ -77,7 +86,7 @@ import Testing
         break
       } catch { #expect(error as? StoreError == faults.failure) }
     }
-    #expect(failing == 10)
+    #expect(failing == 13)
   }
 
   @Test func memoryMayBeCold() throws {

@@ -14,8 +14,11 @@ import Testing
     var history = HistoryMaker()
     for _ in 0..<4000 {
       let context = bytes("c\(UInt.random(in: 0..<12, using: &random))")
-      if UInt.random(in: 0..<10, using: &random) == 0 {
+      let kind = UInt.random(in: 0..<10, using: &random)
+      if kind == 0 {
         history.context(context)
+      } else if kind < 4 {
+        history.lockOrRestart(&random)
       } else {
         history.unit(context, bodyBytes: Int.random(in: 100...1500, using: &random))
       }
@@ -68,11 +71,18 @@ import Testing
       #expect(store.marksAtOpen[family] >= Position(told), "\(family), seed \(seed)")
     }
     #expect(store.appliedPosition() == store.marksAtOpen.lowest)
+    // Before replay, locks are as of their own family's mark.
+    let known = Array(records[..<Int(store.marksAtOpen[.locks].rawValue)])
+    #expect(try store.heldLocks() == heldLocks(known) && store.lastRestart() == lastRestart(known))
     // The log's part of the work: everything above the lowest mark again.
     try store.apply(Array(records[Int(store.marksAtOpen.lowest.rawValue)...]), batch: 500)
-    #expect(try store.allEvents() == records)
+    let followed = try records.filter { record in try view(record) { $0.kind != .restart } }
+    #expect(try store.allEvents(.all) == followed)
     let wanted = (0..<12).map { bytes("c\($0)") }
-    #expect(try store.allEvents(contexts: wanted) == records)
+    #expect(
+      try store.allEvents(EventFilter(contexts: wanted, units: true, contextEvents: true, locks: true))
+        == followed)
+    #expect(try store.heldLocks() == heldLocks(records) && store.lastRestart() == lastRestart(records))
     for record in records where try view(record, { $0.kind == .unit }) {
       #expect(try store.unitBytes(unitID(record)) == record)
     }

@@ -65,6 +65,8 @@ struct HistoryMaker {
   private(set) var records: [[UInt8]] = []
   private(set) var position: UInt64 = 0
   private var sequences: [[UInt8]: UInt64] = [:]
+  /// Tokens of locks, by path.
+  private var tokens: [[UInt8]: UInt64] = [:]
 
   var end: Position { Position(position) }
 
@@ -85,6 +87,35 @@ struct HistoryMaker {
       EventSamples.context(
         position: position, context: context, agent: Array(agent.utf8), revision: revision))
     return records[records.count - 1]
+  }
+
+  @discardableResult
+  mutating func lock(_ action: LockAction, _ path: String, holder: String = "agent") -> [UInt8] {
+    position += 1
+    if action == .acquired { tokens[bytes(path)] = position }
+    records.append(
+      EventSamples.lock(
+        action, position: position, path: bytes(path), holder: bytes(holder), token: tokens[bytes(path)]))
+    return records[records.count - 1]
+  }
+
+  @discardableResult
+  mutating func restart() -> [UInt8] {
+    position += 1
+    records.append(EventSamples.restart(position: position))
+    return records[records.count - 1]
+  }
+
+  /// What some agent could do to locks of twelve paths next, or a restart, now and then.
+  mutating func lockOrRestart(_ random: inout some RandomNumberGenerator) {
+    if UInt.random(in: 0..<12, using: &random) == 0 {
+      _ = restart()
+      return
+    }
+    let number = Int.random(in: 0..<12, using: &random)
+    let path = (number % 3 == 0 ? "repo/" : number % 3 == 1 ? "repo/a/" : "ä/") + "\(number / 3)"
+    let action = LockAction.allCases[Int.random(in: 0..<4, using: &random)]
+    lock(action, path, holder: "agent\(UInt.random(in: 0..<3, using: &random))")
   }
 }
 
@@ -150,6 +181,44 @@ extension EventStore {
       precondition(scanned > after, "a scan of events must get on")
       after = scanned
     }
+    return found
+  }
+}
+
+/// What is held after these events, and the last restart, worked out the plain way.
+func heldLocks(_ records: [[UInt8]]) throws -> [[UInt8]] {
+  var held: [(path: [UInt8], record: [UInt8])] = []
+  for record in records {
+    try view(record) { event in
+      guard event.kind == .lock, let path = event.resourcePath.map({ Array($0) }) else { return }
+      held.removeAll { $0.path == path }
+      if event.lock?.action == .acquired || event.lock?.action == .renewed { held.append((path, record)) }
+    }
+  }
+  return held.sorted { $0.path.lexicographicallyPrecedes($1.path) }.map(\.record)
+}
+
+func lastRestart(_ records: [[UInt8]]) throws -> StoredRestart? {
+  try records.last { record in try view(record) { $0.kind == .restart } }.map { record in
+    try view(record) { StoredRestart(position: $0.position, logTime: $0.logTime) }
+  }
+}
+
+extension EventStore {
+  func heldLocks() throws(StoreError) -> [[UInt8]] {
+    var found: [[UInt8]] = []
+    let end = try locks { event in
+      found.append(Array(event.bytes))
+      return true
+    }
+    precondition(end == .exhausted)
+    return found
+  }
+
+  func eventBytes(at position: UInt64) throws(StoreError) -> [UInt8]? {
+    var found: [UInt8]?
+    let presence = try event(at: Position(position)) { found = Array($0.bytes) }
+    precondition((presence == .found) == (found != nil))
     return found
   }
 }

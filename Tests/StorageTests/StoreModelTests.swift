@@ -9,18 +9,23 @@ import Testing
     var record: [UInt8]
     var position: Position
     var logTime: LogTime
+    var kind: EventKind?
     var context: [UInt8]
+    var path: [UInt8]
     var sequence: Sequence?
 
     init(_ record: [UInt8]) throws {
       self.record = record
-      (position, logTime, context, sequence) = try view(record) { view in
-        (view.position, view.logTime, view.contextID.map { Array($0) } ?? [], view.unit?.sequence)
+      (position, logTime, kind, context) = try view(record) { view in
+        (view.position, view.logTime, view.kind, view.contextID.map { Array($0) } ?? [])
+      }
+      (path, sequence) = try view(record) { view in
+        (view.resourcePath.map { Array($0) } ?? [], view.unit?.sequence)
       }
     }
   }
 
-  @Test(arguments: StoreKind.allCases, [11] as [UInt64])
+  @Test(arguments: StoreKind.allCases, [11, 12, 13] as [UInt64])
   func theStoreAgreesWithAList(_ kind: StoreKind, _ seed: UInt64) throws {
     print("seed \(seed)")
     var random = SeededRandom(seed: seed)
@@ -37,20 +42,23 @@ import Testing
       case 0..<6:
         let known = history.records.count
         for _ in 0..<Int.random(in: 1...5, using: &random) where context != bytes("never") {
-          if UInt.random(in: 0..<6, using: &random) == 0 {
-            history.context(context)
-          } else {
-            history.unit(context)
+          switch UInt.random(in: 0..<9, using: &random) {
+          case 0: history.context(context)
+          case 1...3: history.lockOrRestart(&random)
+          default: history.unit(context)
           }
         }
         try store.apply(Array(history.records[known...]))
         for record in history.records[known...] { model.append(try Entry(record)) }
       case 6 where UInt.random(in: 0..<4, using: &random) == 0:
         try store.flush(wait: Bool.random(using: &random))
-      case 7 where UInt.random(in: 0..<10, using: &random) == 0: store = try reopened(store, directory)
+      case 7 where UInt.random(in: 0..<10, using: &random) == 0:
+        store = try reopened(store, directory)
+        #expect(store.marksAtOpen == StoreMarks(history.end))
       case 7..<11: try compareScan(store, model, context, &random)
       case 11..<15: try compareEvents(store, model, contexts, &random)
       case 15..<18: try compareUnit(store, model, &random)
+      case 18: try compareLocks(store, model, &random)
       default: try compareHead(store, model, context)
       }
     }
@@ -84,14 +92,49 @@ import Testing
     let end = UInt64(model.count)
     let after = UInt64.random(in: 0...end, using: &random)
     let through = UInt64.random(in: after...(end + 3), using: &random)
-    let wanted = Bool.random(using: &random) ? nil : contexts.filter { _ in Bool.random(using: &random) }
+    let filter = Self.filter(contexts, &random)
     let expected = model.filter { entry in
-      entry.position > Position(after) && entry.position <= Position(through)
-        && (wanted?.contains(entry.context) ?? true)
+      entry.position > Position(after) && entry.position <= Position(through) && Self.isWanted(entry, filter)
     }.map(\.record)
     let bytesMax = Int.random(in: 1...40_000, using: &random)
     #expect(
-      try store.allEvents(after: after, through: through, contexts: wanted, bytesMax: bytesMax) == expected)
+      try store.allEvents(after: after, through: through, filter, bytesMax: bytesMax) == expected, "\(filter)"
+    )
+  }
+
+  private static func filter(_ contexts: [[UInt8]], _ random: inout SeededRandom) -> EventFilter {
+    var filter = EventFilter(
+      units: Bool.random(using: &random), contextEvents: Bool.random(using: &random),
+      locks: Bool.random(using: &random))
+    switch UInt.random(in: 0..<4, using: &random) {
+    case 0: break
+    case 1:
+      // More than are merged.
+      filter.contexts = contexts + (0..<40).map { bytes("none\($0)") }
+    default: filter.contexts = contexts.filter { _ in Bool.random(using: &random) }
+    }
+    let prefixes = ["", "repo/", "repo/a/1", "ä", "z"]
+    filter.lockPrefix = bytes(prefixes[Int.random(in: 0..<5, using: &random)])
+    return filter
+  }
+
+  private static func isWanted(_ entry: Entry, _ filter: EventFilter) -> Bool {
+    let isOfContext = filter.contexts?.contains(entry.context) ?? true
+    switch entry.kind {
+    case .unit: return filter.units && isOfContext
+    case .context: return filter.contextEvents && isOfContext
+    case .lock: return filter.locks && entry.path.starts(with: filter.lockPrefix)
+    case .restart, nil: return false
+    }
+  }
+
+  private func compareLocks(_ store: any EventStore, _ model: [Entry], _ random: inout SeededRandom) throws {
+    let records = model.map(\.record)
+    #expect(try store.heldLocks() == heldLocks(records))
+    #expect(try store.lastRestart() == lastRestart(records))
+    let position = UInt64.random(in: 0...UInt64(model.count + 2), using: &random)
+    let expected = position > 0 && position <= model.count ? records[Int(position) - 1] : nil
+    #expect(try store.eventBytes(at: position) == expected)
   }
 
   private func compareUnit(_ store: any EventStore, _ model: [Entry], _ random: inout SeededRandom) throws {

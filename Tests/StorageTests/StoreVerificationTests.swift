@@ -8,7 +8,7 @@ import Testing
 /// What `engram verify` says of a store: nothing of a sound one, and of each kind of damage what and where it is.
 struct StoreVerificationTests {
   /// Two contexts, interleaved, of two agents.
-  private static func history() -> HistoryMaker {
+  static func history() -> HistoryMaker {
     var history = HistoryMaker()
     history.context(bytes("a"), agent: "ann")
     for turn in 0..<20 {
@@ -19,7 +19,7 @@ struct StoreVerificationTests {
     return history
   }
 
-  private static func verify(
+  static func verify(
     _ directory: TestDirectory, log records: [[UInt8]] = []
   ) throws -> StoreVerification {
     let run = try StoreVerification(path: directory.path + "/db", options: .small)
@@ -32,11 +32,11 @@ struct StoreVerificationTests {
   }
 
   /// Makes a store, lets `damage` change it, and verifies it.
-  private static func findings(
-    _ damage: (RocksStore, HistoryMaker) throws -> Void, withLog: Bool = false
+  static func findings(
+    _ damage: (RocksStore, HistoryMaker) throws -> Void, withLog: Bool = false,
+    of history: HistoryMaker = history()
   ) throws -> [String] {
     let directory = try TestDirectory()
-    let history = history()
     let store = try openRocks(directory.path)
     try store.apply(history.records)
     try damage(store, history)
@@ -45,7 +45,7 @@ struct StoreVerificationTests {
     return try verify(directory, log: withLog ? history.records : []).findings
   }
 
-  private static func edit(
+  static func edit(
     _ store: RocksStore, _ family: StoreFamily, _ change: (inout [[[UInt8]]]) -> Void
   ) throws {
     var entries = try dump(store.database, family)
@@ -203,6 +203,11 @@ struct StoreVerificationTests {
   @Test func `what doesn't belong into meta`() throws {
     let found = try Self.findings({ store, _ in try put(store, .meta, [0, 0, 1], [1]) })
     #expect(found == ["default: an entry that doesn't belong here"])
+  }
+
+  @Test func `a format that isn't known`() throws {
+    let found = try Self.findings({ store, _ in try put(store, .meta, StoreKey.format, [9, 0, 0, 0]) })
+    #expect(found == ["default: format version 9, of which this program knows only 3"])
   }
 
   /// RocksDB's own checksums; the families that can be read are read all the same.

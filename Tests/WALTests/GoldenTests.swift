@@ -58,6 +58,92 @@ struct GoldenTests {
     builder.commit(writer.finish())
   }
 
+  /// A lock of an hour, as `make.py` has it.
+  private static func lock(_ position: UInt64, _ path: String, token: UInt64, _ metadata: String) -> LockState
+  {
+    let start: UInt64 = 1_700_000_000_000_000
+    let hour: UInt64 = 3_600_000_000
+    return LockState(
+      path: Array(path.utf8), holder: Array("agent".utf8),
+      id: UnitID(high: 0x0190_0000_0000_7000, low: 0x8000_0000_0000_00ab), token: Position(token),
+      ttlMicroseconds: hour, acquiredAt: LogTime(microseconds: start + token),
+      expiresAt: LogTime(microseconds: start + position + hour), metadata: Array(metadata.utf8))
+  }
+
+  /// What `make.py` has happen to two locks; nil is the restart.
+  private static let lockEvents: [(LockAction, LockState)?] = {
+    let second = "repo/\"ü\""
+    let why = "{\"why\":\"tests\"}"
+    return [
+      (.acquired, lock(1, "repo/a", token: 1, "{}")), (.acquired, lock(2, second, token: 2, why)), nil,
+      (.renewed, lock(4, "repo/a", token: 1, "{}")), (.released, lock(5, "repo/a", token: 1, "{}")),
+      (.expired, lock(6, second, token: 2, why)),
+    ]
+  }()
+
+  @Test func `the writer makes the same bytes of locks and restarts`() throws {
+    let disk = SimulatedDisk(seed: 1)
+    let configuration = LogConfiguration(segmentBytes: 64 << 10)
+    var draws: UInt64 = 0
+    let recovered = try LogRecovery.run(disk, configuration: configuration)
+    let log = try LocalLog(disk, recovered: recovered, configuration: configuration) {
+      draws += 1
+      return draws &* 0x1111_1111_1111_1111
+    }
+    disk.drain()
+    let builder = BatchBuilder(
+      pool: SlabPool(slabBytes: 64 << 10, keptMax: 2), batchBytesMax: 60 << 10, batchBytesLimit: 60 << 10)
+    let outcomes = Outcomes()
+    for (index, event) in Self.lockEvents.enumerated() {
+      let position = Position(UInt64(index + 1))
+      let logTime = LogTime(microseconds: 1_700_000_000_000_000 + position.rawValue)
+      if let (action, lock) = event {
+        let capacity = LockEncoder.bytesMax(lock)
+        let room = try #require(builder.reserve(capacity))
+        builder.commit(
+          LockEncoder.encode(
+            action, lock, position: position, logTime: logTime, requestRemainder: index == 0 ? 1 : 0,
+            into: room,
+            capacity: capacity))
+      } else {
+        let room = try #require(builder.reserve(LockEncoder.restartBytes))
+        builder.commit(LockEncoder.encodeRestart(position: position, logTime: logTime, into: room))
+      }
+      guard index % 2 == 1 else { continue }
+      let batch = try #require(builder.seal())
+      log.append(batch, number: log.tail.number + 1, term: log.tail.term, completion: outcomes)
+      disk.drain()
+    }
+    #expect(outcomes.list.count == 3 && outcomes.list.allSatisfy { $0 == .ok })
+    let golden = try Self.load("locks/0000000000000001.wal")
+    let written = try #require(disk.contents("0000000000000001.wal"))
+    let difference = zip(golden, written).enumerated().first { $0.element.0 != $0.element.1 }?.offset
+    #expect(golden.count == written.count && difference == nil, "differs at \(difference ?? -1)")
+  }
+
+  @Test func `the reader reads locks and restarts`() throws {
+    var events: [(LockAction, LockState)?] = []
+    var remainders: [UInt32] = []
+    let recovered = try LogRecovery.run(
+      try Self.disk("locks", 1...1), configuration: LogConfiguration(segmentBytes: 64 << 10)
+    ) { batch in
+      for offset in 0..<batch.count {
+        let record = batch.record(offset)
+        remainders.append(record.requestRemainder)
+        if let head = record.lock, let lock = LockState(record) {
+          events.append((head.action, lock))
+        } else {
+          #expect(record.kind == .restart && record.body.isEmpty)
+          events.append(nil)
+        }
+      }
+    }
+    #expect(recovered.tail.lastPosition == Position(6) && recovered.tornTail == nil)
+    #expect(events.map { $0?.0 } == Self.lockEvents.map { $0?.0 })
+    #expect(events.map { $0?.1 } == Self.lockEvents.map { $0?.1 })
+    #expect(remainders == [1, 0, 0, 0, 0, 0])
+  }
+
   @Test func `the writer makes the same bytes`() throws {
     let disk = SimulatedDisk(seed: 1)
     let configuration = LogConfiguration(segmentBytes: 64 << 10)

@@ -5,9 +5,12 @@ It shares no code with the writer it checks; CRC32C is its own. Run it after a c
     python3 Tests/WALTests/golden/make.py            writes the files
     python3 Tests/WALTests/golden/make.py --check    exits 1 if a file differs
 """
+import json
 import os
 import struct
 import sys
+import time
+import uuid
 
 SEGMENT = 64 << 10
 BLOCK = 4096
@@ -32,7 +35,7 @@ def chance(n):
 
 # Records
 
-UNIT, CONTEXT = 1, 2
+UNIT, CONTEXT, LOCK, RESTART = 1, 2, 3, 4
 
 
 def field(tag, data):
@@ -60,6 +63,35 @@ def unit(position, n, body):
 def context(position, revision, body):
     head = struct.pack("<QQQ", revision, 0, 1_700_000_000_000_000)
     return record(CONTEXT, position, field(6, head) + field(2, b"ctx") + field(7, struct.pack("<I", 1)), body)
+
+
+LOCK_ID = 0x019000000000700080000000000000AB
+
+
+def stamp(microseconds):
+    seconds, fraction = divmod(microseconds, 1_000_000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{fraction:06}Z"
+
+
+def lock(position, action, path, token, acquired, metadata="{}", remainder=0):
+    """A lock of an hour, taken at `acquired` microseconds of 1,700,000,000 s."""
+    number = {"acquired": 1, "renewed": 2, "released": 3, "expired": 4}[action]
+    ttl = 3_600_000_000
+    since = 1_700_000_000_000_000 + acquired
+    until = 1_700_000_000_000_000 + position + ttl
+    head = struct.pack(">QQ", LOCK_ID >> 64, LOCK_ID & (1 << 64) - 1)
+    head += struct.pack("<QQQQB3xI", token, ttl, since, until, number, len(metadata.encode()))
+    fields = field(8, head) + field(9, path.encode()) + field(3, b"agent")
+    if remainder:
+        fields += field(7, struct.pack("<I", remainder))
+    body = (f'{{"action":"{action}","lock":{{"resource_path":{json.dumps(path, ensure_ascii=False)},'
+            f'"holder_agent":"agent","lock_id":"{uuid.UUID(int=LOCK_ID)}","token":{token},'
+            f'"acquired_at":"{stamp(since)}","expires_at":"{stamp(until)}","metadata":{metadata}}}}}')
+    return record(LOCK, position, fields, body.encode())
+
+
+def restart(position):
+    return record(RESTART, position, b"", b"")
 
 
 # Batches and segments
@@ -137,10 +169,21 @@ def torn():
     return {"torn/0000000000000001.wal": bytes(log.data)}
 
 
+def locks():
+    """Two locks taken by one request, a restart, and the other things that happen to a lock."""
+    log = Log()
+    log.open()
+    log.append([lock(1, "acquired", "repo/a", 1, 1, remainder=1),
+                lock(2, "acquired", 'repo/"ü"', 2, 2, '{"why":"tests"}')])
+    log.append([restart(3), lock(4, "renewed", "repo/a", 1, 1)])
+    log.append([lock(5, "released", "repo/a", 1, 1), lock(6, "expired", 'repo/"ü"', 2, 2, '{"why":"tests"}')])
+    return {"locks/0000000000000001.wal": bytes(log.data)}
+
+
 def main():
     here = os.path.dirname(os.path.abspath(__file__))
     differing = []
-    for name, data in {**clean(), **torn()}.items():
+    for name, data in {**clean(), **torn(), **locks()}.items():
         path = os.path.join(here, name)
         if "--check" in sys.argv:
             with open(path, "rb") as file:
