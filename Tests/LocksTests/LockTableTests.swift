@@ -1,4 +1,0 @@
-import Locks
-import Testing
-
-@Suite struct LockTableTests {}
