@@ -2,14 +2,14 @@ import Bytes
 import Model
 import Testing
 
-@Suite struct LockRequestTests {
-  private func read(_ text: String) throws(Problem) -> LockRequest {
+@Suite struct LockDraftTests {
+  private func read(_ text: String) throws(Problem) -> LockDraft {
     try read(Array(text.utf8))
   }
 
-  private func read(_ text: [UInt8]) throws(Problem) -> LockRequest {
-    let result = Body(text).withBytes { body -> Result<LockRequest, Problem> in
-      do throws(Problem) { return .success(try LockRequest(body)) } catch { return .failure(error) }
+  private func read(_ text: [UInt8]) throws(Problem) -> LockDraft {
+    let result = Body(text).withBytes { body -> Result<LockDraft, Problem> in
+      do throws(Problem) { return .success(try LockDraft(body)) } catch { return .failure(error) }
     }
     return try result.get()
   }
