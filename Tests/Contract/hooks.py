@@ -13,13 +13,16 @@ import schemathesis
 IDENTIFIER_BYTES, METADATA_KEY_BYTES, METADATA_VALUE_BYTES, PATH_BYTES = 256, 128, 4096, 1024
 DISPLAY_NAME_BYTES = 1024
 
-WAIT_SECONDS, TTL_SECONDS = 0.05, 2
-"""So long at most do requests wait for locks here, and hold them: else a run would take as long as its waits."""
+WAIT_SECONDS, TTL_SECONDS, FEW_TTL_SECONDS = 0.05, 1, 30
+"""So long at most do requests wait for locks here, and hold them: else a run would take as long as its waits, and the
+agents of many requests would soon have all the locks that one may have. Locks of the few paths are held for longer."""
 FEW_PATHS = [f"few/{place}" for place in range(6)]
 FEW_AGENTS = ["anna", "bob", "carl"]
 
 GRANTED = collections.deque(maxlen=32)
-"""Locks that were granted, the latest last: their paths, ids and holders."""
+"""Locks of the few paths that were granted, the latest last."""
+POSTED = collections.deque(maxlen=32)
+"""Units that were posted."""
 
 COUNTS = collections.Counter()
 STATUSES = collections.Counter()
@@ -107,12 +110,13 @@ def name_agent(case, places):
 def patch_that_may_be(case):
     """What a schema can't say of a change of a context: nothing in two lists, and pinned are units of the context."""
     body = case.body
-    for added, removed in (("add_agents", "remove_agents"), ("pin_units", "unpin_units")):
-        if body.get(added) and body.get(removed):
-            body.pop(removed)
-    # The unit of the example is there once the examples of units have been posted, which come first.
-    if not in_phase(case, "examples"):
-        body.pop("pin_units", None)
+    if body.get("add_agents"):
+        body.pop("remove_agents", None)
+    body.pop("pin_units", None)
+    if POSTED and turn(case) % 2 == 0:
+        unit = POSTED[turn(case) // 2 % len(POSTED)]
+        case.path_parameters["id"], body["pin_units"] = unit["context_id"], [unit["id"]]
+        body.pop("unpin_units", None)
 
 
 def locks_that_meet(case):
@@ -128,7 +132,8 @@ def locks_that_meet(case):
                 body["resource_path"] = FEW_PATHS[place % len(FEW_PATHS)]
             else:
                 body["resource_paths"] = [FEW_PATHS[place % 3 + 1], FEW_PATHS[place % 3]]
-            body["agent_id"] = FEW_AGENTS[place % len(FEW_AGENTS)]
+            body["agent_id"] = FEW_AGENTS[place // len(FEW_PATHS) % len(FEW_AGENTS)]
+            body["ttl_seconds"] = FEW_TTL_SECONDS
         elif "resource_paths" in body:
             # Two spellings are one path, which may be named once.
             body["resource_paths"] = list({path.removeprefix("/"): path for path in body["resource_paths"]}.values())
@@ -139,7 +144,7 @@ def locks_that_meet(case):
         lock = GRANTED[turn(case) // 2 % len(GRANTED)]
         case.path_parameters["path"] = lock["resource_path"]
         if case.method == "PUT" and body is not None:
-            body["lock_id"] = lock["lock_id"]
+            body["lock_id"], body["ttl_seconds"] = lock["lock_id"], FEW_TTL_SECONDS
             body.pop("agent_id", None)
         elif case.method == "DELETE":
             case.query = {name: value for name, value in (case.query or {}).items() if name != "lock_id"}
@@ -235,7 +240,11 @@ def after_call(context, case, response):
     STATUSES[f"{case.method} {case.path} {response.status_code}"] += 1
     if (case.method, case.path, response.status_code) == ("POST", "/locks", 200):
         answer = response.json()
-        GRANTED.extend(answer.get("locks") or [answer["lock"]])
+        locks = answer.get("locks") or [answer["lock"]]
+        GRANTED.extend(lock for lock in locks if lock["resource_path"] in FEW_PATHS)
+    if (case.method, case.path, response.status_code) == ("POST", "/workunit", 201):
+        # Not what `Prefer: return=minimal` leaves of it.
+        POSTED.extend(unit for unit in [response.json().get("work_unit")] if unit)
 
 
 @atexit.register
