@@ -6,22 +6,19 @@ extension Operation {
   private static let lockRefusals: [ErrorCode] = [.unavailable, .storageFull]
   private static let bodyRefusals: [ErrorCode] = [.payloadTooLarge, .unsupportedMediaType]
 
-  /// Where to go on with a lock that stands at `pointer` of the answer.
-  private static func links(_ pointer: String) -> String {
-    let lock = "$response.body#\(pointer)"
-    return ##"""
-      "lock": {"operationId": "getLock", "parameters": {"path": "\##(lock)/resource_path"}},
-      "renew": {
-        "operationId": "renewLock", "parameters": {"path": "\##(lock)/resource_path"},
-        "requestBody": {"lock_id": "\##(lock)/lock_id"}
-      },
-      "release": {
-        "operationId": "releaseLock", "parameters": {
-          "path": "\##(lock)/resource_path", "query.agent_id": "\##(lock)/holder_agent", "query.lock_id": "\##(lock)/lock_id"
-        }
+  /// Where to go on with the lock of an answer.
+  private static let links = ##"""
+    "lock": {"operationId": "getLock", "parameters": {"path": "$response.body#/lock/resource_path"}},
+    "renew": {
+      "operationId": "renewLock", "parameters": {"path": "$response.body#/lock/resource_path"},
+      "requestBody": {"lock_id": "$response.body#/lock/lock_id"}
+    },
+    "release": {
+      "operationId": "releaseLock", "parameters": {
+        "path": "$response.body#/lock/resource_path", "query.agent_id": "$response.body#/lock/holder_agent", "query.lock_id": "$response.body#/lock/lock_id"
       }
-      """##
-  }
+    }
+    """##
 
   static let acquireLocks = Operation(
     ids: ["acquireLocks"], tag: "locks", summary: "Acquire one lock, or several: all or none",
@@ -42,7 +39,7 @@ extension Operation {
             media: "application/json",
             schema: #"{"oneOf":[\#(reference("LockAnswer")),\#(reference("LocksAnswer"))]}"#,
             examples: Examples.grantedLocks)
-        ], links: links("/lock"))
+        ], links: links)
     ], refusals: [.lockHeld, .deadlock] + bodyRefusals + [.rateLimited] + lockRefusals)
 
   static let locks = Operation(
@@ -58,7 +55,7 @@ extension Operation {
   static let lock = Operation(
     ids: ["getLock"], tag: "locks", summary: "Who holds a lock",
     answers: [
-      Answer(status: .ok, summary: "It is held.", content: [json("LockAnswer")], links: links("/lock"))
+      Answer(status: .ok, summary: "It is held.", content: [json("LockAnswer")], links: links)
     ], refusals: [.notFound, .unavailable])
 
   static let renewLock = Operation(
@@ -69,7 +66,7 @@ extension Operation {
     answers: [
       Answer(
         status: .ok, summary: "Renewed, and durable.", content: [json("LockAnswer", Examples.renewedLocks)],
-        links: links("/lock"))
+        links: links)
     ], refusals: [.lockNotHeld] + bodyRefusals + lockRefusals)
 
   static let releaseLock = Operation(

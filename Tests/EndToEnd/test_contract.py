@@ -395,6 +395,7 @@ class ContractSuite(unittest.TestCase):
                 ("post", "/locks", "/locks", 429, "rate_limited", several, {}),
                 ("get", "/locks", "/locks?limit=0", 400, "invalid_request", None, {}),
                 ("get", "/locks", "/locks?cursor=x", 400, "invalid_request", None, {}),
+                ("get", "/locks", "/locks?prefix=%C2%84", 400, "invalid_request", None, {}),
                 ("get", one, f"/locks/{base}/none", 404, "not_found", None, {}),
                 ("get", one, f"/locks/{base}//none", 400, "invalid_request", None, {}),
                 ("put", one, f"/locks/{base}/a", 400, "invalid_request", {}, {}),
