@@ -109,7 +109,9 @@ struct ContractDocument: Sendable {
       else { continue }
       let own = taken.filter { one in !shared.contains { $0.isSame(as: one) } }
       for method in Method.allCases where route.takes(method) {
-        let content = text(operation, id, own, isHead: method == .head)
+        let takesUpgrade = method == .get && path == "/stream"
+        let content = text(
+          takesUpgrade ? operation : operation.withoutUpgrade, id, own, isHead: method == .head)
         members.append("\(quoted("\(method)".lowercased())):{\(content)}")
       }
     }
@@ -156,10 +158,7 @@ struct ContractDocument: Sendable {
     if !operation.body.isEmpty {
       members.append(#""requestBody":{"required":true,"content":{\#(text(operation.body))}}"#)
     }
-    // Only GET upgrades (RFC 6455, section 4.1).
-    var answers = operation.answers.filter { !isHead || $0.status != .switchingProtocols }.map {
-      "\"\($0.status.code)\":{\(text($0, isHead: isHead))}"
-    }
+    var answers = operation.answers.map { "\"\($0.status.code)\":{\(text($0, isHead: isHead))}" }
     answers += problems(operation, isHead: isHead)
     members.append(#""responses":{\#(answers.joined(separator: ","))}"#)
     return members.joined(separator: ",")
@@ -204,8 +203,7 @@ struct ContractDocument: Sendable {
   }
 
   private static func problems(_ operation: Operation, isHead: Bool) -> [String] {
-    refusals(operation).filter { !isHead || $0.status != ErrorCode.upgradeRequired.status }.map {
-      status, codes in
+    refusals(operation).map { status, codes in
       let phrase = Status(rawValue: UInt16(status))?.phrase ?? ""
       var fields = ["X-Request-ID"]
       if codes.contains(where: \.asksToRetry) { fields.append("Retry-After") }

@@ -23,7 +23,7 @@ extension Schemas {
 
   private static let contextsMax = LoopServices.streamContextsMax
   private static let cursor = ("cursor", named("Cursor"))
-  private static let ref = ("ref", #"{"type":"string"}"#)
+  private static let ref = ("ref", #"{"type":["string","integer"]}"#)
   private static let subscribed = [
     ("position", named("Position")), ("contexts", list("Identifier", max: contextsMax)),
   ]
@@ -60,10 +60,10 @@ extension Schemas {
   ]
 
   private static let fromClient = [
-    frame("subscribe", subscription, optional: subscription.map(\.0)),
-    frame("unsubscribe"),
+    frame("subscribe", [ref] + subscription, optional: ["ref"] + subscription.map(\.0)),
+    frame("unsubscribe", [ref], optional: ["ref"]),
     frame("publish", [ref, ("work_unit", named("NewWorkUnit"))], optional: ["ref"]),
-    frame("ping"),
+    frame("ping", [ref], optional: ["ref"]),
   ]
 
   static let streams = #"""

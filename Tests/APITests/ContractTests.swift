@@ -120,11 +120,22 @@ import Testing
       for path in route.paths {
         for method in Self.methods(route) {
           let responses = try #require(try self.operation(route, path, method)["responses"])
-          // Only GET is upgraded.
-          let expected = answers.filter { method != .head || ($0 != 101 && $0 != 426) }
+          let isUpgraded = method == .get && path == "/stream"
+          let expected = answers.filter { isUpgraded || ($0 != 101 && $0 != 426) }
           #expect(Set(responses.names) == Set(expected.map { "\($0)" }), "\(method) \(path)")
         }
       }
+    }
+  }
+
+  @Test func `only GET of the stream is upgraded`() throws {
+    for (path, method) in [
+      ("/stream", "get"), ("/stream", "head"), ("/stream/sse", "get"), ("/livez", "get"),
+    ] {
+      let names = try #require(try item(path)[method]?["responses"]).names
+      let isUpgraded = path == "/stream" && method == "get"
+      #expect(names.contains("101") == isUpgraded, "\(method) \(path)")
+      #expect(names.contains("426") == isUpgraded, "\(method) \(path)")
     }
   }
 
