@@ -27,6 +27,7 @@ struct ContractDocument: Sendable {
       "tags": [
         {"name": "units", "description": "Work units: what agents post."},
         {"name": "contexts", "description": "What units are posted into."},
+        {"name": "locks", "description": "Who works on what: each has one holder at most, for a time."},
         {"name": "streams", "description": "Following live."},
         {"name": "service", "description": "How the server is."}
       ],
@@ -57,7 +58,7 @@ struct ContractDocument: Sendable {
     ),
     (
       "ETag",
-      #"{"required":true,"schema":{"type":"string"},"description":"The entity tag, for If-None-Match."}"#
+      #"{"required":true,"schema":{"type":"string"},"description":"The entity tag, for If-None-Match and If-Match."}"#
     ),
     ("Accept-Ranges", #"{"required":true,"schema":{"const":"bytes"}}"#),
     (
@@ -75,33 +76,55 @@ struct ContractDocument: Sendable {
       "Retry-After",
       #"{"required":true,"schema":{"type":"integer","minimum":0},"description":"Seconds to wait."}"#
     ),
+    ("Upgrade", #"{"required":true,"schema":{"const":"websocket"}}"#),
+    ("Sec-WebSocket-Version", #"{"required":true,"schema":{"const":"13"}}"#),
+    (
+      "Sec-WebSocket-Accept",
+      #"{"required":true,"schema":{"type":"string"},"description":"What proves that the key was read."}"#
+    ),
+    (
+      "Sec-WebSocket-Protocol",
+      #"{"required":false,"schema":{"const":"engram.v1+json"},"description":"If it was offered."}"#
+    ),
   ]
 
   private static var paths: String {
-    Route.Name.allCases.flatMap { route -> [String] in
-      guard let operation = Operation.of(route) else { return [] }
-      return zip(route.paths, operation.ids).map { path, id in
-        "\(quoted(path)):{\(item(route, path, operation, id))}"
-      }
+    let routes = Route.Name.allCases.filter { Operation.of($0) != nil }
+    var seen: Set<String> = []
+    return routes.flatMap(\.paths).filter { seen.insert($0).inserted }.map { path in
+      "\(quoted(path)):{\(item(path, routes.filter { $0.paths.contains(path) }))}"
     }.joined(separator: ",")
   }
 
-  /// A path's parameters and methods.
-  private static func item(_ route: Route.Name, _ path: String, _ operation: Operation, _ id: String)
-    -> String
-  {
-    var parameters = [Parameter.requestID]
-    for parameter in route.parameters {
-      var named = parameter
-      if parameter.place == .path { named.name = subject(of: path) }
-      parameters.append(named)
+  /// A path's parameters and methods. What all of its routes take stands at the path, the rest at the operations.
+  private static func item(_ path: String, _ routes: [Route.Name]) -> String {
+    let taken = routes.map { parameters(of: $0, at: path) }
+    let shared = taken.dropFirst().reduce(taken.first ?? []) { found, others in
+      found.filter { one in others.contains { $0.isSame(as: one) } }
     }
-    var members = [#""parameters":[\#(parameters.map(text).joined(separator: ","))]"#]
-    for method in Method.allCases where route.takes(method) {
-      let isHead = method == .head
-      members.append("\(quoted("\(method)".lowercased())):{\(text(operation, id, isHead: isHead))}")
+    var members = [#""parameters":[\#(shared.map(text).joined(separator: ","))]"#]
+    for (route, taken) in zip(routes, taken) {
+      guard let operation = Operation.of(route),
+        let id = zip(route.paths, operation.ids).first(where: { $0.0 == path })?.1
+      else { continue }
+      let own = taken.filter { one in !shared.contains { $0.isSame(as: one) } }
+      for method in Method.allCases where route.takes(method) {
+        let takesUpgrade = method == .get && path == "/stream"
+        let content = text(
+          takesUpgrade ? operation : operation.withoutUpgrade, id, own, isHead: method == .head)
+        members.append("\(quoted("\(method)".lowercased())):{\(content)}")
+      }
     }
     return members.joined(separator: ",")
+  }
+
+  private static func parameters(of route: Route.Name, at path: String) -> [Parameter] {
+    [Parameter.requestID]
+      + route.parameters.map { parameter in
+        var named = parameter
+        if parameter.place == .path { named.name = subject(of: path) }
+        return named
+      }
   }
 
   /// What stands between braces in a template.
@@ -121,12 +144,17 @@ struct ContractDocument: Sendable {
     return "{\(members.joined(separator: ","))}"
   }
 
-  private static func text(_ operation: Operation, _ id: String, isHead: Bool) -> String {
+  private static func text(_ operation: Operation, _ id: String, _ parameters: [Parameter], isHead: Bool)
+    -> String
+  {
     let name = isHead ? "head" + id.prefix(1).uppercased() + id.dropFirst() : id
     var members = [
       #""operationId":\#(quoted(name)),"tags":[\#(quoted(operation.tag))],"summary":\#(quoted(operation.summary))"#
     ]
     if !operation.text.isEmpty { members.append(#""description":\#(quoted(operation.text))"#) }
+    if !parameters.isEmpty {
+      members.append(#""parameters":[\#(parameters.map(text).joined(separator: ","))]"#)
+    }
     if !operation.body.isEmpty {
       members.append(#""requestBody":{"required":true,"content":{\#(text(operation.body))}}"#)
     }
@@ -177,7 +205,9 @@ struct ContractDocument: Sendable {
   private static func problems(_ operation: Operation, isHead: Bool) -> [String] {
     refusals(operation).map { status, codes in
       let phrase = Status(rawValue: UInt16(status))?.phrase ?? ""
-      let fields = ["X-Request-ID"] + (codes.contains { $0.asksToRetry } ? ["Retry-After"] : [])
+      var fields = ["X-Request-ID"]
+      if codes.contains(where: \.asksToRetry) { fields.append("Retry-After") }
+      if codes.contains(.upgradeRequired) { fields += ["Upgrade", "Sec-WebSocket-Version"] }
       let names = codes.map { "\"\($0.name)\"" }.joined(separator: ",")
       let content =
         isHead

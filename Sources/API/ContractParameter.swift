@@ -32,6 +32,9 @@ struct Parameter: Sendable {
     self.isFamily = isFamily
     self.isList = isList
   }
+
+  /// Whether both are one parameter of a request.
+  func isSame(as other: Parameter) -> Bool { name == other.name && place == other.place }
 }
 
 extension Route.Name {
@@ -178,8 +181,9 @@ extension Parameter {
 
   static let resourcePath = Parameter(
     .path, "path",
-    "What the lock protects: the rest of the path, as it is or percent-encoded once (`%2F` is `/`).",
-    ##"{"$ref":"#/components/schemas/ResourcePath"}"##, example: "\"repo/main.c\"")
+    "What the lock protects: all that is left of the path. In a template it is one segment, percent-encoded (`%2F` is "
+      + "`/`); slashes may also stand as they are, which OpenAPI can't say.",
+    ##"{"$ref":"#/components/schemas/ResourcePath"}"##, example: "\"\(Examples.lockPath)\"")
   static let prefixOfPaths = Parameter(
     .query, "prefix", "Only locks whose path begins so.",
     #"{"type":"string","maxLength":\#(Limits.resourcePathBytesMax + 1),"pattern":"\#(Pattern.plainOrEmpty)"}"#,
@@ -187,13 +191,14 @@ extension Parameter {
   static let agentOfLocks = Parameter(
     .query, "agent_id", "Only locks that this agent holds.", identifier, example: "\"anna\"")
   static let holder = Parameter(
-    .query, "agent_id", "Who releases the lock, unless `X-Agent-ID` says so.", identifier, example: "\"anna\"")
+    .query, "agent_id", "Who releases the lock, unless `X-Agent-ID` says so.", identifier, example: "\"anna\""
+  )
   static let lockID = Parameter(
     .query, "lock_id", "The lock's id: it is released only if it is this one.",
-    ##"{"$ref":"#/components/schemas/UnitID"}"##)
+    ##"{"$ref":"#/components/schemas/UnitID"}"##, example: "\"\(Examples.lockID)\"")
   static let force = Parameter(
     .query, "force", "Releases the lock whoever holds it, and says who did.",
-    #"{"type":"boolean","default":false}"#)
+    #"{"type":"boolean","default":false}"#, example: "true")
 
   // MARK: Streams
 

@@ -5,7 +5,7 @@ internal import Model
 enum Schemas {
   /// `components.schemas`.
   static var all: String {
-    [units, writes, contexts, service].joined(separator: ",")
+    [units, writes, contexts, locks, streams, service].joined(separator: ",")
   }
 
   /// Names of an enumeration as JSON strings.
@@ -16,7 +16,7 @@ enum Schemas {
   private static let types = names(\.name, WorkUnitType.self)
   private static let relationshipTypes = names(\.name, RelationshipType.self)
   private static let encodings = names(\.name, PayloadEncoding.self)
-  private static let whole = #""type":"integer","minimum":0,"maximum":\#(Limits.integerMax)"#
+  static let whole = #""type":"integer","minimum":0,"maximum":\#(Limits.integerMax)"#
 
   private static func numbers<Value: CaseIterable & RawRepresentable>(_: Value.Type) -> String
   where Value.RawValue == UInt8 {
@@ -178,6 +178,13 @@ enum Schemas {
     }
     """#
 
+  private static let agents = ##"""
+    "type": "array", "maxItems": \##(Limits.contextAgentsMax), "items": {"$ref": "#/components/schemas/Identifier"}
+    """##
+  private static let pins = ##"""
+    "type": "array", "maxItems": \##(Limits.contextPinsMax), "items": {"$ref": "#/components/schemas/UnitID"}
+    """##
+
   private static let contexts = #"""
     "Context": {
       "type": "object",
@@ -194,7 +201,7 @@ enum Schemas {
         "pinned_units": {"type": "array", "maxItems": \#(Limits.contextPinsMax), "items": {"$ref": "#/components/schemas/UnitID"}},
         "metadata": {"$ref": "#/components/schemas/Metadata"},
         "created_at": {"$ref": "#/components/schemas/Time"}, "updated_at": {"$ref": "#/components/schemas/Time"},
-        "revision": {\#(whole), "description": "Grows with a new agent, not with units."},
+        "revision": {\#(whole), "description": "Grows with each change of the context and with a new agent, not with units."},
         "last_sequence": {"$ref": "#/components/schemas/Sequence"}
       }
     },
@@ -211,6 +218,23 @@ enum Schemas {
           "description": "With `include=recent`: the newest units, newest first."
         }
       }
+    },
+    "ContextPatch": {
+      "type": "object", "additionalProperties": false,
+      "properties": {
+        "display_name": {"type": "string", "maxLength": \#(Limits.displayNameBytesMax)},
+        "add_agents": {\#(agents)}, "remove_agents": {\#(agents), "description": "None of them may be in `add_agents`."},
+        "pin_units": {\#(pins), "description": "Units of this context."},
+        "unpin_units": {\#(pins), "description": "None of them may be in `pin_units`."},
+        "metadata": {
+          "type": "object", "maxProperties": \#(2 * Limits.metadataPairsMax),
+          "propertyNames": {"maxLength": \#(Limits.metadataKeyBytesMax)},
+          "additionalProperties": {"type": ["string", "null"], "maxLength": \#(Limits.metadataValueBytesMax)},
+          "description": "Pairs to set; null deletes a key. At most \#(Limits.metadataPairsMax) pairs may be left."
+        },
+        "agent_id": {"$ref": "#/components/schemas/Identifier"}
+      },
+      "description": "`agent_id` says who asks, and may be left out if `X-Agent-ID` is given."
     },
     "ContextPage": {
       "type": "object", "required": ["contexts", "next_cursor"],
@@ -259,6 +283,14 @@ enum Schemas {
               "detail": {"type": "string"}
             }
           }
+        },
+        "holder_agent": {
+          "$ref": "#/components/schemas/Identifier", "description": "Of `lock_held` and `lock_not_held`: who holds the lock that stands in the way."
+        },
+        "expires_at": {"$ref": "#/components/schemas/Time", "description": "Of the same: when that lock expires, unless it is renewed."},
+        "cycle": {
+          "type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/Identifier"},
+          "description": "Of `deadlock`: agents, each of which waits for the next one, and the last for the first."
         }
       },
       "description": "RFC 9457."

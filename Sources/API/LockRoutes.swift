@@ -44,8 +44,12 @@ extension LoopServices {
     var prefix = try parameters.one("prefix") ?? []
     // The canonical form has no slash in front.
     if prefix.first == UInt8(ascii: "/") { prefix.removeFirst() }
-    guard prefix.count <= Limits.resourcePathBytesMax, prefix.withUnsafeBytes({ JSONText.isUTF8($0) }) else {
-      throw Problem(at: "/prefix", "is not UTF-8 of at most \(Limits.resourcePathBytesMax) bytes")
+    guard prefix.count <= Limits.resourcePathBytesMax,
+      prefix.withUnsafeBytes({ JSONText.isUTF8($0) && !JSONText.hasControl($0) })
+    else {
+      throw Problem(
+        at: "/prefix",
+        "is not UTF-8 of at most \(Limits.resourcePathBytesMax) bytes without control characters")
     }
     var agent: [UInt8]?
     if let text = try parameters.one("agent_id") { agent = try Query.identifier(text, at: "/agent_id") }

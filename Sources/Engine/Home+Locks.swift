@@ -50,14 +50,14 @@ extension Home {
           table.renew($0, lockID: id, agent: agent, ttlMicroseconds: ttl, moment, &effects)
         }
       }
-      answer(request, change) { .renewed($0) }
+      answer(request, change, orNone: Problem(.lockNotHeld, "nobody holds the lock")) { .renewed($0) }
     case .release(let path, let id, let agent, let isForced):
       let change = decideLocks { table, moment, effects in
         path.withUnsafeBytes {
           table.release($0, agent: agent, lockID: id, isForced: isForced, moment, &effects)
         }
       }
-      answer(request, change) { .released($0) }
+      answer(request, change, orNone: Home.noLock) { .released($0) }
     case .find(let path):
       if let lock = path.withUnsafeBytes({ sequencer.locks.lock($0) }) {
         request.awaited = .found(lock)
@@ -89,7 +89,8 @@ extension Home {
 
   /// Answers a change of one lock once it is durable, or says why there is none.
   private func answer(
-    _ request: LockRequest, _ change: LockChange, _ outcome: (LockState) -> LockOutcome
+    _ request: LockRequest, _ change: LockChange, orNone problem: Problem,
+    _ outcome: (LockState) -> LockOutcome
   ) {
     switch change {
     case .done(let lock): request.awaited = outcome(lock)
@@ -97,7 +98,7 @@ extension Home {
       request.refusal = Problem(
         .lockNotHeld, "the lock is not held as the request says",
         members: Home.members(of: lock))
-    case .none: request.refusal = Home.noLock
+    case .none: request.refusal = problem
     }
     answer(request, after: sequencer.lastLockPosition)
   }

@@ -15,20 +15,31 @@ import Testing
     try #require(Self.document?["paths"]?[path], "\(path) is not in the document")
   }
 
+  /// An operation's place in the document.
+  private func operation(_ route: Route.Name, _ path: String, _ method: Method) throws -> JSON {
+    try #require(try item(path)["\(method)"], "\(method) \(path)")
+  }
+
+  private static func methods(_ route: Route.Name) -> [Method] {
+    Method.allCases.filter { route.takes($0) }
+  }
+
   @Test func `the document is JSON, and has every route and no other`() throws {
     let document = try #require(Self.document)
     #expect(document["openapi"] == .text("3.1.1"))
     let paths = try #require(document["paths"]?.names)
-    #expect(paths.sorted() == Self.routes.flatMap(\.paths).sorted())
+    #expect(paths.sorted() == Set(Self.routes.flatMap(\.paths)).sorted())
     let ids = try paths.flatMap { path in
-      try ["get", "head", "post"].compactMap { try item(path)[$0]?["operationId"] }
+      try item(path).members.filter { $0.name != "parameters" }.map { $0.value["operationId"] }
     }
-    #expect(Set(ids.map(\.description)).count == ids.count, "an operationId stands twice")
+    #expect(!ids.contains(nil), "an operation has no name")
+    #expect(Set(ids.compactMap { $0?.string }).count == ids.count, "an operationId stands twice")
   }
 
   @Test(arguments: routes)
-  func `templates lead to their route, with every segment filled`(route: Route.Name) throws {
+  func `templates lead to their route by its methods, with every segment filled`(route: Route.Name) throws {
     #expect(!route.paths.isEmpty)
+    #expect(!Self.methods(route).isEmpty)
     for template in route.paths {
       let subject = ContractDocument.subject(of: template)
       let path = template.split(separator: "/").map { $0.hasPrefix("{") ? "a-name" : String($0) }
@@ -40,7 +51,9 @@ import Testing
             ($0.name, String(decoding: $0.subject.bytes(in: bytes), as: UTF8.self))
           }
         }
-        #expect(found?.0 == route, "\(prefix)\(path)")
+        for method in Self.methods(route) {
+          #expect(found?.0.taking(method) == route, "\(method) \(prefix)\(path)")
+        }
         #expect(found?.1 == (subject.isEmpty ? "" : "a-name"))
       }
     }
@@ -50,20 +63,37 @@ import Testing
   func `methods and parameters are those of the table`(route: Route.Name) throws {
     for path in route.paths {
       let item = try item(path)
-      let methods = Set(item.names.filter { $0 != "parameters" })
-      let taken = Method.allCases.filter { route.takes($0) }.map { "\($0)" }
-      #expect(methods == Set(taken), "\(path)")
-      let documented = try #require(item["parameters"]?.elements).compactMap { parameter -> String? in
-        guard let name = parameter["name"]?.string, let place = parameter["in"]?.string else { return nil }
-        return "\(place) \(name)"
-      }
+      let siblings = Self.routes.filter { $0.paths.contains(path) }
+      let taken = siblings.flatMap { Self.methods($0).map { "\($0)" } }
+      #expect(item.names.filter { $0 != "parameters" }.sorted() == taken.sorted(), "\(path)")
       var expected = ["header X-Request-ID"]
       for parameter in route.parameters {
         let name = parameter.place == .path ? ContractDocument.subject(of: path) : parameter.name
         expected.append("\(parameter.place.rawValue) \(name)")
       }
-      #expect(documented == expected, "\(path)")
+      for method in Self.methods(route) {
+        let operation = try self.operation(route, path, method)
+        let lists = [item["parameters"], operation["parameters"]].compactMap { $0?.elements }
+        let documented = lists.joined().compactMap { parameter -> String? in
+          guard let name = parameter["name"]?.string, let place = parameter["in"]?.string else { return nil }
+          return "\(place) \(name)"
+        }
+        #expect(documented.sorted() == expected.sorted(), "\(method) \(path)")
+      }
     }
+  }
+
+  @Test func `a parameter that all of a path's methods take stands at the path, others at the method`() throws
+  {
+    let lock = try item("/locks/{path}")
+    #expect(lock["parameters"]?.elements.map { $0["name"]?.string } == ["X-Request-ID", "path"])
+    #expect(lock["get"]?["parameters"] == nil)
+    let release = try #require(lock["delete"]?["parameters"]?.elements)
+    #expect(release.map { $0["name"]?.string } == ["X-Agent-ID", "agent_id", "lock_id", "force"])
+    let context = try item("/contexts/{id}")
+    #expect(
+      context["patch"]?["parameters"]?.elements.map { $0["name"]?.string } == ["X-Agent-ID", "If-Match"])
+    #expect(context["head"]?["parameters"] == context["get"]?["parameters"])
   }
 
   @Test func `no other names than those of the table are asked of a query`() throws {
@@ -88,9 +118,24 @@ import Testing
       #expect(Set(answers).count == answers.count, "\(route) has a status twice")
       for status in HTTPError.allCases.map(\.status.code) { #expect(answers.contains(status), "\(route)") }
       for path in route.paths {
-        let responses = try #require(try item(path)[route.takes(.post) ? "post" : "get"]?["responses"])
-        #expect(Set(responses.names) == Set(answers.map { "\($0)" }), "\(path)")
+        for method in Self.methods(route) {
+          let responses = try #require(try self.operation(route, path, method)["responses"])
+          let isUpgraded = method == .get && path == "/stream"
+          let expected = answers.filter { isUpgraded || ($0 != 101 && $0 != 426) }
+          #expect(Set(responses.names) == Set(expected.map { "\($0)" }), "\(method) \(path)")
+        }
       }
+    }
+  }
+
+  @Test func `only GET of the stream is upgraded`() throws {
+    for (path, method) in [
+      ("/stream", "get"), ("/stream", "head"), ("/stream/sse", "get"), ("/livez", "get"),
+    ] {
+      let names = try #require(try item(path)[method]?["responses"]).names
+      let isUpgraded = path == "/stream" && method == "get"
+      #expect(names.contains("101") == isUpgraded, "\(method) \(path)")
+      #expect(names.contains("426") == isUpgraded, "\(method) \(path)")
     }
   }
 
@@ -128,6 +173,14 @@ import Testing
     #expect(limit("ResourcePath", "maxLength") == Limits.resourcePathBytesMax + 1)
     #expect(limit("UnitPage", "properties", "work_units", "maxItems") == Limits.pageMax)
     #expect(limit("Context", "properties", "agent_ids", "maxItems") == Limits.contextAgentsMax)
+    #expect(limit("ContextPatch", "properties", "display_name", "maxLength") == Limits.displayNameBytesMax)
+    #expect(limit("ContextPatch", "properties", "add_agents", "maxItems") == Limits.contextAgentsMax)
+    #expect(limit("ContextPatch", "properties", "unpin_units", "maxItems") == Limits.contextPinsMax)
+    #expect(limit("SeveralNewLocks", "properties", "resource_paths", "maxItems") == Limits.lockPathsMax)
+    #expect(limit("NewLock", "properties", "ttl_seconds", "maximum") == 86_400)
+    #expect(limit("NewLock", "properties", "ttl_seconds", "default") == 60)
+    #expect(limit("NewLock", "properties", "wait_seconds", "maximum") == Int(Limits.lockWaitSecondsMax))
+    #expect(limit("LockPage", "properties", "locks", "maxItems") == Limits.pageMax)
     let page = try #require(JSON.read(Array(Parameter.limit.schema.utf8)))
     #expect(page["maximum"]?.number == Limits.pageMax)
     #expect(page["default"]?.number == Limits.pageDefault)
@@ -186,6 +239,18 @@ import Testing
     for (name, value) in Examples.batches + Examples.lines {
       let body = try #require(JSON.read(Array(value.utf8)), "\(name) is not JSON")
       #expect((body["work_units"] ?? body).elements.count == 2)
+    }
+    // Each throws what is wrong with it, and fails the test.
+    for (_, value) in Examples.newLocks { try Array(value.utf8).withUnsafeBytes { _ = try LockDraft($0) } }
+    for (_, value) in Examples.renewals { try Array(value.utf8).withUnsafeBytes { _ = try LockRenewal($0) } }
+    for (_, value) in Examples.contextPatches {
+      try Array(value.utf8).withUnsafeBytes { _ = try ContextPatch($0) }
+    }
+    for (requests, answers) in [
+      (Examples.newLocks, Examples.grantedLocks), (Examples.renewals, Examples.renewedLocks),
+      (Examples.contextPatches, Examples.changedContexts),
+    ] {
+      #expect(requests.map(\.name) == answers.map(\.name))
     }
   }
 

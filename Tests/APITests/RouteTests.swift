@@ -20,6 +20,9 @@ import Testing
     ("/workunits", .createUnits, ""),
     ("/contexts", .contexts, ""),
     ("/contexts/team", .context, "team"),
+    ("/locks", .locks, ""),
+    ("/locks/a", .lock, "a"),
+    ("/locks/a/b", .lock, "a/b"),
     ("/openapi.json", .openapi, ""),
     ("/workunit/0190-x", .unit, "0190-x"),
     ("/workunit/0190-x/payload", .payload, "0190-x"),
@@ -47,6 +50,16 @@ import Testing
     ("/workunit//payload", .payload, ""),
     ("/contexts//workunits", .units, ""),
     ("/contexts/", .context, ""),
+    // All that stands behind `/locks/` is the lock's path, whatever it is: its reader refuses what is none.
+    ("/locks/", .lock, ""),
+    ("/locks//", .lock, "/"),
+    ("/locks//a", .lock, "/a"),
+    ("/locks/a/", .lock, "a/"),
+    ("/locks/a//b/../c", .lock, "a//b/../c"),
+    ("/locks/a%2Fb", .lock, "a%2Fb"),
+    ("/%6cocks/%61/b", .lock, "%61/b"),
+    ("/locks/v1/workunit", .lock, "v1/workunit"),
+    ("/locks/locks", .lock, "locks"),
   ]
 
   @Test(arguments: ["", "/v1", "/%761", "/v%31"])
@@ -67,13 +80,14 @@ import Testing
     "/contexts/a/", "/contexts/a/workunit", "/openapi", "/openapi.json/", "/contexts/a/workunits/",
     "/contexts/a/b/c",
     "/unknown", "/metrics/", "/version/", "/livez/", "/readyz/", "/none",
+    "/lock", "/lock/a", "/Locks", "/locks%2Fa", "/v1/v1/locks",
   ])
   func `any other path leads nowhere`(path: String) {
     #expect(match(path) == nil)
   }
 
-  @Test func `every route but none is in the table of paths`() {
-    let reached = Set(Self.paths.map(\.name))
+  @Test func `every route but none is in the table of paths, by one of its methods`() {
+    let reached = Set(Self.paths.flatMap { row in Method.allCases.compactMap { row.name.taking($0) } })
     #expect(Set(Route.Name.allCases).subtracting(reached) == [.none])
   }
 
@@ -81,11 +95,33 @@ import Testing
     for (place, name) in Route.Name.allCases.enumerated() { #expect(name.index == place) }
   }
 
-  @Test(arguments: Route.Name.allCases)
-  func `methods are those that are named`(name: Route.Name) {
-    let taken = Method.allCases.filter { name.takes($0) }
-    let isWrite = name == .createUnit || name == .createUnits
-    #expect(taken == (isWrite ? [.post] : [.get, .head]))
-    #expect(name.methods.description == (isWrite ? "POST" : "GET, HEAD"))
+  /// The methods of each path that takes others than GET and HEAD, and what they mean there.
+  private static let methods: [Route.Name: [(method: Method, name: Route.Name)]] = [
+    .createUnit: [(.post, .createUnit)],
+    .createUnits: [(.post, .createUnits)],
+    .context: [(.get, .context), (.head, .context), (.patch, .changeContext)],
+    .locks: [(.get, .locks), (.head, .locks), (.post, .acquireLocks)],
+    .lock: [(.get, .lock), (.head, .lock), (.put, .renewLock), (.delete, .releaseLock)],
+  ]
+
+  @Test func `methods lead to the routes of a path, and those are what Allow names`() {
+    for found in Set(Self.paths.map(\.name)) {
+      let expected = Self.methods[found] ?? [(.get, found), (.head, found)]
+      for method in Method.allCases {
+        #expect(
+          found.taking(method) == expected.first { $0.method == method }?.name, "\(method) of \(found)")
+      }
+      let allowed = expected.map { "\($0.method)".uppercased() }
+      #expect(found.methods.description == allowed.joined(separator: ", "))
+    }
+  }
+
+  @Test func `a method leads to one route of a path at most`() {
+    for path in Set(Route.Name.allCases.flatMap(\.paths)) {
+      let routes = Route.Name.allCases.filter { $0.paths.contains(path) }
+      for method in Method.allCases {
+        #expect(routes.count { $0.takes(method) } <= 1, "\(method) \(path)")
+      }
+    }
   }
 }

@@ -11,6 +11,18 @@ import os
 import schemathesis
 
 IDENTIFIER_BYTES, METADATA_KEY_BYTES, METADATA_VALUE_BYTES, PATH_BYTES = 256, 128, 4096, 1024
+DISPLAY_NAME_BYTES = 1024
+
+WAIT_SECONDS, TTL_SECONDS, FEW_TTL_SECONDS = 0.05, 1, 30
+"""So long at most do requests wait for locks here, and hold them: else a run would take as long as its waits, and the
+agents of many requests would soon have all the locks that one may have. Locks of the few paths are held for longer."""
+FEW_PATHS = [f"few/{place}" for place in range(6)]
+FEW_AGENTS = ["anna", "bob", "carl"]
+
+GRANTED = collections.deque(maxlen=32)
+"""Locks of the few paths that were granted, the latest last."""
+POSTED = collections.deque(maxlen=32)
+"""Units that were posted."""
 
 COUNTS = collections.Counter()
 STATUSES = collections.Counter()
@@ -18,6 +30,10 @@ STATUSES = collections.Counter()
 
 def is_positive(case):
     return case.meta is None or case.meta.generation.mode.is_positive
+
+
+def in_phase(case, name):
+    return case.meta is not None and case.meta.phase.name.value == name
 
 
 def units(body):
@@ -39,12 +55,106 @@ def pairs_too_long(pairs):
 def unit_too_long(unit):
     holders = [unit, *(one for one in unit.get("relationships") or [] if isinstance(one, dict))]
     fence = unit.get("fence")
-    path = fence.get("resource_path") if isinstance(fence, dict) else None
-    if isinstance(path, str) and too_long(path.removeprefix("/"), PATH_BYTES):
+    if isinstance(fence, dict) and path_too_long(fence.get("resource_path")):
         return True
     return (
         any(too_long(unit.get(name), IDENTIFIER_BYTES) for name in ("context_id", "agent_id"))
         or any(pairs_too_long(holder.get(name)) for holder in holders for name in ("metadata", "meta")))
+
+
+def path_too_long(path):
+    return isinstance(path, str) and too_long(path.removeprefix("/"), PATH_BYTES)
+
+
+def paths_of(body):
+    """The paths that a request for locks names."""
+    paths = [body.get("resource_path"), *(body.get("resource_paths") or [])] if isinstance(body, dict) else []
+    return [path for path in paths if isinstance(path, str)]
+
+
+def small_too_long(body):
+    """Of a change of a context, or a request for locks: bytes that its schema counts as characters."""
+    if not isinstance(body, dict):
+        return False
+    names = [body.get("agent_id"), *(body.get("add_agents") or []), *(body.get("remove_agents") or [])]
+    return (
+        any(too_long(name, IDENTIFIER_BYTES) for name in names) or any(map(path_too_long, paths_of(body)))
+        or too_long(body.get("display_name"), DISPLAY_NAME_BYTES) or pairs_too_long(body.get("metadata")))
+
+
+def shortened(case):
+    """Waits and lives of locks that are within the limits become short ones, whatever else is wrong with the request."""
+    body = case.body
+    if not isinstance(body, dict) or not case.path.startswith("/locks"):
+        return
+    for name, longest in (("wait_seconds", WAIT_SECONDS), ("ttl_seconds", TTL_SECONDS)):
+        value = body.get(name)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and longest < value <= 86400:
+            if name == "ttl_seconds" or value <= 300:
+                body[name] = longest
+
+
+def turn(case):
+    """A number of this case, the same whenever the run is repeated."""
+    return COUNTS[f"{case.method} {case.path}"]
+
+
+def name_agent(case, places):
+    """The agent is named once: in one of these places (a body, a query), else in the field."""
+    if any(isinstance(place, dict) and "agent_id" in place for place in places):
+        case.headers.pop("X-Agent-ID", None)
+    else:
+        case.headers.setdefault("X-Agent-ID", "anna")
+
+
+def patch_that_may_be(case):
+    """What a schema can't say of a change of a context: nothing in two lists, and pinned are units of the context."""
+    body = case.body
+    if body.get("add_agents"):
+        body.pop("remove_agents", None)
+    body.pop("pin_units", None)
+    if POSTED and turn(case) % 2 == 0:
+        unit = POSTED[turn(case) // 2 % len(POSTED)]
+        case.path_parameters["id"], body["pin_units"] = unit["context_id"], [unit["id"]]
+        body.pop("unpin_units", None)
+
+
+def locks_that_meet(case):
+    """Every other request names one of few paths and agents, so that locks are held, renewed and refused."""
+    body = case.body if isinstance(case.body, dict) else None
+    few = turn(case) % 2 == 0
+    if case.method == "POST" and body is not None:
+        # Without a word on them, locks would be held for a minute.
+        body.setdefault("ttl_seconds", TTL_SECONDS)
+        if few:
+            place = turn(case) // 2
+            if "resource_path" in body:
+                body["resource_path"] = FEW_PATHS[place % len(FEW_PATHS)]
+            else:
+                body["resource_paths"] = [FEW_PATHS[place % 3 + 1], FEW_PATHS[place % 3]]
+            body["agent_id"] = FEW_AGENTS[place // len(FEW_PATHS) % len(FEW_AGENTS)]
+            body["ttl_seconds"] = FEW_TTL_SECONDS
+        elif "resource_paths" in body:
+            # Two spellings are one path, which may be named once.
+            body["resource_paths"] = list({path.removeprefix("/"): path for path in body["resource_paths"]}.values())
+        if in_phase(case, "stateful") and "resource_paths" in body:
+            # Links point into the answer to a request for one.
+            body["resource_path"] = body.pop("resource_paths")[0]
+    elif "path" in (case.path_parameters or {}) and GRANTED and few and not in_phase(case, "stateful"):
+        lock = GRANTED[turn(case) // 2 % len(GRANTED)]
+        case.path_parameters["path"] = lock["resource_path"]
+        if case.method == "PUT" and body is not None:
+            body["lock_id"], body["ttl_seconds"] = lock["lock_id"], FEW_TTL_SECONDS
+            body.pop("agent_id", None)
+        elif case.method == "DELETE":
+            case.query = {name: value for name, value in (case.query or {}).items() if name != "lock_id"}
+            case.query["agent_id"] = lock["holder_agent"]
+    if case.method == "POST":
+        name_agent(case, [body])
+    elif case.method == "PUT" and (few or "agent_id" in (body or {})):
+        case.headers.pop("X-Agent-ID", None)
+    elif case.method == "DELETE":
+        name_agent(case, [case.query])
 
 
 def whole(value):
@@ -72,8 +182,12 @@ def filter_case(context, case):
     """Lengths are counted in bytes of UTF-8, which a schema counts in characters."""
     if not is_positive(case):
         return True
-    named = [*(case.path_parameters or {}).values(), (case.query or {}).get("agent_id"), (case.query or {}).get("prefix")]
-    if any(too_long(name, IDENTIFIER_BYTES) for name in named):
+    named = [value for name, value in (case.path_parameters or {}).items() if name != "path"]
+    paths = [(case.path_parameters or {}).get("path")]
+    (paths if case.path.startswith("/locks") else named).append((case.query or {}).get("prefix"))
+    if any(too_long(name, IDENTIFIER_BYTES) for name in [*named, (case.query or {}).get("agent_id")]):
+        return False
+    if any(map(path_too_long, paths)) or (case.method in ("PATCH", "PUT") or case.path == "/locks") and small_too_long(case.body):
         return False
     # The object `metadata` of the query, whether schemathesis has spread it over the query yet or not.
     query = dict(case.query or {})
@@ -88,15 +202,21 @@ def filter_case(context, case):
 @schemathesis.hook
 def before_call(context, case, kwargs):
     # Links point into a whole answer.
-    if case.meta is not None and case.meta.phase.name.value == "stateful" and case.headers:
+    if in_phase(case, "stateful") and case.headers:
         case.headers.pop("Prefer", None)
+    shortened(case)
     if not is_positive(case):
         return
     # A cursor is good only for the query that it came from.
     if case.query and case.query.get("cursor"):
         case.query.pop("cursor")
+    if case.path.startswith("/locks"):
+        locks_that_meet(case)
+    if case.method == "PATCH" and isinstance(case.body, dict):
+        patch_that_may_be(case)
+        name_agent(case, [case.body])
     found = units(case.body)
-    if found and case.method == "POST":
+    if found and case.method == "POST" and not case.path.startswith("/locks"):
         # The agent is named once, in the field or in the body.
         if all("agent_id" in unit for unit in found):
             case.headers.pop("X-Agent-ID", None)
@@ -118,6 +238,13 @@ def before_call(context, case, kwargs):
 def after_call(context, case, response):
     COUNTS[f"{case.method} {case.path}"] += 1
     STATUSES[f"{case.method} {case.path} {response.status_code}"] += 1
+    if (case.method, case.path, response.status_code) == ("POST", "/locks", 200):
+        answer = response.json()
+        locks = answer.get("locks") or [answer["lock"]]
+        GRANTED.extend(lock for lock in locks if lock["resource_path"] in FEW_PATHS)
+    if (case.method, case.path, response.status_code) == ("POST", "/workunit", 201):
+        # Not what `Prefer: return=minimal` leaves of it.
+        POSTED.extend(unit for unit in [response.json().get("work_unit")] if unit)
 
 
 @atexit.register

@@ -24,7 +24,7 @@ def shell(block, server):
 
 class FirstFiveMinutes(unittest.TestCase):
     def test_as_printed(self):
-        start, post, read, follow, kill, resume, batch = blocks()
+        start, post, read, follow, kill, resume, batch, *together = blocks()
         self.assertEqual(start.strip(), "make run")
         self.assertIn("kill -9", kill)
         with Server() as server:
@@ -50,6 +50,25 @@ class FirstFiveMinutes(unittest.TestCase):
             first, again = done.stdout.splitlines()
             self.assertEqual(first, again)
             self.assertEqual(len(json.loads(first)["work_units"]), 2)
+            self.work_together(server, *together)
+
+    def work_together(self, server, lock, fence, patch, follow):
+        done = shell(lock, server)
+        held, refused = values(done.stdout)
+        self.assertEqual((held["lock"]["holder_agent"], refused["code"]), ("anna", "lock_held"), done)
+        self.assertEqual((refused["holder_agent"], refused["expires_at"]), ("anna", held["lock"]["expires_at"]))
+        done = shell(fence, server)
+        fixed, released, refused = values(done.stdout)
+        self.assertEqual(fixed["work_unit"]["payload"], "fixed", done)
+        self.assertEqual((released, refused["code"]), ({"released": True}, "fence_rejected"), done)
+        done = shell(patch, server)
+        context = json.loads(done.stdout)["context"]
+        self.assertEqual((context["display_name"], context["metadata"]), ("A demonstration", {"goal": "ship it"}), done)
+        done = shell(follow, server)
+        self.assertEqual(done.returncode, 28, done)
+        events = re.findall(r"^event: (\w+)", done.stdout, re.M)
+        self.assertEqual(
+            (events[0], events.count("workunit"), events.count("lock"), events[-1]), ("subscribed", 4, 2, "context"), done)
 
     def test_its_links_lead_somewhere(self):
         page = (ROOT / "README.md").read_text()
