@@ -407,9 +407,10 @@ class Joining(MessageSuite):
                 with self.open() as wire:
                     for n in range(total):
                         wire.text(publish(f"{n}", unit(self.mine, f"{n}")))
-                        if n % 64 == 63:
-                            for _ in range(64):
-                                wire.expect("ack")
+                        if n >= 64:
+                            wire.expect("ack")
+                    for _ in range(64):
+                        wire.expect("ack")
             except Exception as error:
                 broken.append(error)
 
