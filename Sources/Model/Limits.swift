@@ -70,6 +70,11 @@ public enum Limits {
   public static let agentLocksMax = 100
   /// Paths that are held or waited for, of the server: they are held in memory. Answer: 503 `unavailable`.
   public static let locksMax = 100_000
+  /// Bytes of a lock's metadata as JSON: it is in each of the lock's events, and those of one request for
+  /// `lockPathsMax` locks are one batch. Answer: 400 `invalid_request`.
+  public static let lockMetadataBytesMax = 64 << 10
+  /// Bytes of names and metadata of locks and of requests that wait for them. Answer: 503 `unavailable`.
+  public static let lockBytesMax = 256 << 20
   /// Requests that wait for locks, of the server: the search for cycles walks along them. Answer: 503 `unavailable`.
   public static let lockWaitersMax = 10_000
 
