@@ -90,7 +90,7 @@ class Browser:
     def __init__(self, url):
         program = shutil.which("chromium")
         if program is None:
-            raise AssertionError("chromium is not installed: `make peers` installs it")
+            raise AssertionError("chromium is not installed: `make clients` installs it")
         SCRATCH.mkdir(parents=True, exist_ok=True)
         self.profile = tempfile.mkdtemp(prefix="chromium-", dir=SCRATCH)
         self.process = subprocess.Popen(
