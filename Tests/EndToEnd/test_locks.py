@@ -139,6 +139,7 @@ class Paths(LockSuite):
         self.assertEqual(first["resource_path"], self.path("a b/é"))
         self.assertEqual(held(self.client, "ann", self.path("a b/é"))["lock_id"], first["lock_id"])
         self.assertHeld(acquire(self.client, "bob", self.path("a b/é")), "ann", self.path("a b/é"))
+        first = self.client.get(lock_path(self.path("a b/é"))).json()["lock"]
         plain = quoted(self.path("a b/é")).replace("%2F", "/")
         for spelling in (plain, quoted(self.path("a b/é")), quoted("/" + self.path("a b/é")), plain.replace("a%20b", "%61%20b")):
             answer = self.client.get("/locks/" + spelling)
@@ -334,7 +335,7 @@ class Fences(LockSuite):
         lock = held(self.client, "ann", self.path())
         fence = {"resource_path": self.path(), "token": lock["token"]}
         good = [unit(self.base, f"{n}", fence=fence) for n in range(5)]
-        bad = good[:3] + [unit(self.base, "x", fence=fence | {"token": 1})]
+        bad = good[:3] + [unit(self.base, "x", fence=fence | {"token": lock["token"] + 1})]
         self.assertProblem(self.client.post(bad, path="/workunits"), 409, "fence_rejected")
         self.assertEqual(self.client.all_units(self.base), [])
         self.assertEqual(self.client.post(good, path="/workunits").status, 201)
