@@ -97,11 +97,13 @@ class InTurn(LockSuite):
                 answer = waiter.wire.answer()
                 if answer is not None and answer.status == 200:
                     self.assertEqual(holder(self.client, path), "bob")
+                    release(self.client, "bob", path)
                     continue
             else:
                 waiter.cut()
                 release(self.client, "ann", path)
             self.assertEqual(held(self.client, "eve", path, wait_seconds=30)["holder_agent"], "eve")
+            release(self.client, "eve", path)
             waiter.cut()
 
     def test_a_request_that_does_not_wait_is_served_though_its_sender_is_gone(self):
@@ -110,6 +112,7 @@ class InTurn(LockSuite):
             path = self.path(f"{n}")
             Waiting(self.server, "bob", path, wait=0, ttl_seconds=2).cut()
             self.assertEqual(held(self.client, "eve", path, wait_seconds=30)["holder_agent"], "eve")
+            release(self.client, "eve", path)
 
 
 class Deadlocks(LockSuite):
