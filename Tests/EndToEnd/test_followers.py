@@ -232,7 +232,7 @@ class Slow(unittest.TestCase):
 
     def test_the_others_are_served_and_memory_stays(self):
         context, self.known = Names.fresh("slow"), 0
-        count = 200 if Options.full else 24
+        count = 60 if Options.full else 10
         with Server(loops=2) as server:
             # Once without them, for what the window and the heap come to by themselves.
             for _ in range(2):
