@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps peers tools swift build run test bench contract perf crash soak simulate format lint clean
+.PHONY: help deps peers clients tools swift build run test bench contract perf crash soak simulate format lint clean
 
 PYTHON ?= python3
 LISTEN ?= 127.0.0.1:8080
@@ -20,6 +20,7 @@ LAID_OUT := Package.swift Sources Tests Benchmarks/Package.swift $(addprefix Ben
 
 LIBRARIES := liburing-dev librocksdb-dev libsqlite3-dev libssl-dev curl python3
 PEERS     := nginx redis-server wrk fio
+CLIENTS   := chromium python3-websockets
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -29,6 +30,9 @@ deps: ## install the libraries that are absent
 
 peers: ## install the programs that Engram is measured against, where absent
 	@.ci/install $(PEERS)
+
+clients: ## install the clients of others that the end-to-end tests use, where absent
+	@.ci/install $(CLIENTS)
 
 tools: deps ## the tools that check the contract, below .build
 	@PYTHON=$(PYTHON) .ci/tools
@@ -42,7 +46,7 @@ build: swift ## build the release binary
 run: deps build ## start a server on $(LISTEN), data in $(DATA)
 	exec $(BINARY) serve --listen $(LISTEN) --data-dir $(DATA)
 
-test: deps peers tools swift ## everything that must hold: unit, architecture, end to end, smoke of the benchmarks
+test: deps peers clients tools swift ## everything that must hold: unit, architecture, end to end, smoke of the benchmarks
 	@$(PYTHON) .ci/test.py
 
 bench: deps swift ## time and allocations of what is hot, one by one; FILTER=json for some
