@@ -33,12 +33,23 @@ class Size:
     restart_seconds: float = 8
     warm_seconds: float = 1
     file_bytes: int = Disk.FILE_BYTES
+    subscribers: int = 1000
+    few: int = 100
+    window: int = 16
+    fan_rate: int = 50
+    idle: int = 4000
+    settle_seconds: float = 3
+    hold_seconds: float = 45
+    slow_seconds: float = 120
+    crowd: int = 200
+    crowd_seconds: float = 75
 
     @classmethod
     def smoke(cls):
         return cls(
             rounds=1, seconds=1, long_seconds=1, stored=2000, posts_per_second=200, reads_per_second=50, read_seconds=1,
-            restart_seconds=1, warm_seconds=1, file_bytes=16 * MEBIBYTE)
+            restart_seconds=1, warm_seconds=1, file_bytes=16 * MEBIBYTE, subscribers=40, few=10, idle=80, settle_seconds=0.5,
+            hold_seconds=1, slow_seconds=2, crowd=10, crowd_seconds=1)
 
 
 @dataclasses.dataclass
@@ -201,7 +212,7 @@ def single(size):
 # -- POST, several units or safely tried again --------------------------------------------------------------------
 
 
-def _units_per_second(server, size, path, units, **options):
+def units_per_second(server, size, path, units, **options):
     """Units per processor second of the home loop's thread and of the whole process, work left for later included."""
     wrk(server.url(path), size.warm_seconds, CONNECTIONS, **options)
     if size.rounds > 1:
@@ -241,8 +252,8 @@ def batch(size):
         with Engram(loops=1) as server:
             batches, singles = alternate(
                 size.rounds,
-                lambda: _units_per_second(server, size, "/workunits", units, body=many, settings=settings),
-                lambda: _units_per_second(server, size, "/workunit", 1, body=one, settings=settings))
+                lambda: units_per_second(server, size, "/workunits", units, body=many, settings=settings),
+                lambda: units_per_second(server, size, "/workunit", 1, body=one, settings=settings))
         answer = ", return=minimal" if settings else ""
         rows += _ratio_rows(
             name, f"POST /workunits of {units} × {PAYLOAD_BYTES} bytes{answer}", {"loop": 8, "server": 2}, "single",
@@ -255,7 +266,7 @@ def idempotent(size):
     body = unit_file("bench")
 
     def posts(keyed):
-        return _units_per_second(
+        return units_per_second(
             server, size, "/workunit", 1, body=body, script="keyed.lua", settings={"ENGRAM_KEYED": "1" if keyed else "0"})
 
     with Engram(loops=1) as server:

@@ -36,9 +36,9 @@ def _body_file(name, value):
     return path
 
 
-def unit_file(context):
+def unit_file(context, payload=PAYLOAD):
     """A file with the body of `POST /workunit`: a payload of 1 KB, and what must be around it."""
-    return _body_file(f"unit-{context}", harness.unit(context, PAYLOAD, agent="bench"))
+    return _body_file(f"unit-{context}", harness.unit(context, payload, agent="bench"))
 
 
 def batch_file(context, count):
