@@ -1,19 +1,20 @@
 // Subscribers of a stream, WebSocket or SSE, and the posts that reach them: how many deliveries, and how old they are.
 //
 //   fanout port=N kind=ws|sse subscribers=N path=/stream?context=x body=FILE [publish=/workunit] [posters=4]
-//          [rate=50 | window=16] [seconds=5] [warm=1] [contexts=N] [stopped=K] [drips=K] [slow_bytes=4096] [hold=T]
+//          [rate=50 | window=16] [seconds=5] [warm=1] [contexts=N] [stopped=K] [drips=K] [slow_bytes=4096] [told=3] [hold=T]
 //
 // The body holds `stamp:` and 24 digits more, which become the time it was sent and the number of the post. With `rate`
 // posts go out on a schedule that doesn't wait; with `window` as many are under way as that, until the last subscriber
 // has them. `stopped` subscribers stop reading once all are live, `drips` read a byte a second. With `hold` nothing is
-// posted: the connections stand for so long, and `%d` in the path becomes the subscriber's number modulo `contexts`.
+// posted: the connections stand for so long, and `%d` in the path becomes the subscriber's number modulo `contexts`. At the
+// end the slow ones read on for `told` seconds, to see whether the server has told them.
 // At its marks the runner looks at the server. The last line on standard output is JSON; times are seconds.
 #include "load.h"
 
 enum { BUFFER_BYTES = 1 << 18, OPENING_MAX = 64, EVENTS_MAX = 64, POSTERS_MAX = 64, BARRIER_TRIES = 50 };
 static const char STAMP[] = "stamp:";
 enum { STAMP_BYTES = 6, DIGITS = 24 };
-static const uint64_t SECOND = 1000000000u, DRAIN = 10000000000u, TOLD = 3000000000u;
+static const uint64_t SECOND = 1000000000u, DRAIN = 10000000000u;
 
 enum phase { AWAITING_HEAD, OPEN, CLOSED };
 enum manner { READS, STOPPED, DRIPS };
@@ -23,10 +24,9 @@ struct subscriber {
   uint8_t phase, manner;
   bool is_chunked, is_live;
   uint16_t close_code;
-  uint32_t kept_count, kept_room, chunk_left;
-  uint8_t line_count;
-  char line[16];
+  uint32_t kept_count, kept_room;
   char *kept;
+  struct chunks chunks;
   uint64_t received, gaps;
 };
 
@@ -130,33 +130,6 @@ static size_t take_lines(struct subscriber *s, const char *bytes, size_t count) 
   }
 }
 
-/// Takes the chunked coding (RFC 9112, 7.1) out of `fresh` bytes, in place. Returns the text's bytes.
-static size_t without_chunks(struct subscriber *s, char *fresh, size_t count) {
-  size_t in = 0, out = 0;
-  while (in < count) {
-    if (s->chunk_left > 0) {
-      size_t part = count - in < s->chunk_left ? count - in : s->chunk_left;
-      memmove(fresh + out, fresh + in, part);
-      in += part;
-      out += part;
-      s->chunk_left -= (uint32_t)part;
-      continue;
-    }
-    char c = fresh[in++];
-    if (c != '\n') {
-      if (s->line_count < sizeof s->line - 1) s->line[s->line_count++] = c;
-      continue;
-    }
-    s->line[s->line_count] = 0;
-    if (s->line_count > 1) {  // not the bare CRLF behind a chunk
-      s->chunk_left = (uint32_t)strtoul(s->line, NULL, 16);
-      if (s->chunk_left == 0) shut(s);
-    }
-    s->line_count = 0;
-  }
-  return out;
-}
-
 static void take_head(struct subscriber *s, const char *head, size_t count) {
   if (is_websocket) {
     check_upgraded(head, count);
@@ -189,8 +162,9 @@ static bool pull(struct subscriber *s, size_t most) {
     kept = at;
   }
   if (s->phase == OPEN) {
-    if (s->is_chunked) count = kept + without_chunks(s, buffer + kept, count - kept);
+    if (s->is_chunked) count = kept + without_chunks(&s->chunks, buffer + kept, count - kept);
     at += is_websocket ? take_frames(s, buffer + at, count - at) : take_lines(s, buffer + at, count - at);
+    if (s->chunks.is_last) shut(s);
   }
   s->kept_count = (uint32_t)(count - at);
   if (s->kept_count > s->kept_room) {
@@ -344,8 +318,8 @@ static void run(double seconds, double rate, int window, int stopped, int drips)
 }
 
 /// Reads on where it was slow, as far as there is something, to see whether they were told.
-static void hear_slow(int slow) {
-  for (uint64_t end = now_ns() + TOLD; slow > 0 && now_ns() < end; usleep(1000))
+static void hear_slow(int slow, double seconds) {
+  for (uint64_t end = now_ns() + (uint64_t)(seconds * 1e9); slow > 0 && now_ns() < end; usleep(1000))
     for (int n = 0; n < slow; n++)
       while (subscribers[n].phase == OPEN && pull(&subscribers[n], BUFFER_BYTES));
 }
@@ -407,7 +381,7 @@ int main(int count, char **arguments) {
   own = own_processor_seconds() - own;
   mark("end");
   is_measured = false;
-  hear_slow(slow);
+  hear_slow(slow, number_argument("told", 3));
   size_t sent = post_count - first_counted;
   printf("{\"seconds\":%.6f,\"client_seconds\":%.3f,\"subscribers\":%d,\"posts\":%zu,\"complete\":%zu,", took, own, total,
          held > 0 ? 0 : sent, complete);

@@ -153,6 +153,42 @@ static int receive_answer(int file, struct answer *a, const char **body) {
   return atoi(a->bytes + 9);
 }
 
+// -- the chunked coding, RFC 9112 section 7.1 ----------------------------------------------------------------------
+
+struct chunks {
+  uint32_t left;
+  bool is_last;
+  uint8_t line_count;
+  char line[16];
+};
+
+/// Takes the coding out of `fresh` bytes, in place. Returns the text's bytes.
+static size_t without_chunks(struct chunks *c, char *fresh, size_t count) {
+  size_t in = 0, out = 0;
+  while (in < count) {
+    if (c->left > 0) {
+      size_t part = count - in < c->left ? count - in : c->left;
+      memmove(fresh + out, fresh + in, part);
+      in += part;
+      out += part;
+      c->left -= (uint32_t)part;
+      continue;
+    }
+    char next = fresh[in++];
+    if (next != '\n') {
+      if (c->line_count < sizeof c->line - 1) c->line[c->line_count++] = next;
+      continue;
+    }
+    c->line[c->line_count] = 0;
+    if (c->line_count > 1) {  // not the bare CRLF behind a chunk
+      c->left = (uint32_t)strtoul(c->line, NULL, 16);
+      c->is_last |= c->left == 0;
+    }
+    c->line_count = 0;
+  }
+  return out;
+}
+
 // -- figures -----------------------------------------------------------------------------------------------------
 
 /// Durations in nanoseconds, to be sorted at the end.

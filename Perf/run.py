@@ -23,10 +23,10 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import measure
-import servers
 import rows
+import servers
 import streams
-from rows import Size
+from size import Size
 
 ROWS = rows.ROWS | streams.ROWS
 

@@ -1,7 +1,6 @@
 """The rows of streams and locks: fan-out against nchan, idle and slow subscribers, publishing over WebSocket, locks
 against etcd. The load clients are `fanout.c`, `publish.c` and `locks.c`."""
 
-import math
 import os
 
 import clients
@@ -92,7 +91,7 @@ def _fanout(size, kind):
         ("", f"{size.window} posts under way", {"window": size.window}),
         ("-paced", f"{size.fan_rate} posts/s", {"rate": size.fan_rate}))
     for suffix, load, how in loads:
-        one, two = compared(size.seconds, warm=size.warm_seconds, **how)
+        one, two = compared(size.seconds, warm=size.fan_warm_seconds, **how)
         raw = {"engram": one, "nchan": two, "pinned": bool(ours)}
         ours_rate, theirs_rate = _of(one, "per_server_second"), _of(two, "per_server_second")
         rows.append(Row(
@@ -121,7 +120,7 @@ def fanout_100(size):
         found = []
         for _ in range(size.rounds):
             with Engram() as server:
-                found.append(_fan(server, kind, size.few, size.seconds, rate=100, warm=size.warm_seconds))
+                found.append(_fan(server, kind, size.few, size.seconds, rate=100, warm=size.fan_warm_seconds))
         p99 = _of(found, "last", "p99")
         rows.append(Row(
             f"fanout-100-{kind}", f"{PAYLOAD_BYTES} bytes to {size.few} {KINDS[kind]} subscribers, 100 posts/s, durable, "
@@ -179,12 +178,13 @@ def slow(size):
         how = {"rate": size.fan_rate, "warm": size.warm_seconds}
         with Engram() as server:
             before = _fan(server, kind, size.subscribers, size.seconds, **how)
-            during = _fan(server, kind, size.subscribers, size.slow_seconds, stopped=1, drips=1, **how)
+            during = _fan(server, kind, size.subscribers, size.slow_seconds, stopped=1, drips=1, told=size.told_seconds, **how)
             after = _fan(server, kind, size.subscribers, size.seconds, **how)
         with Engram() as server:
             half = size.crowd // 2
             crowd = _fan(
-                server, kind, size.crowd, size.crowd_seconds, stopped=half, rate=4 * size.fan_rate, warm=size.warm_seconds)
+                server, kind, size.crowd, size.crowd_seconds, stopped=half, rate=4 * size.fan_rate,
+                told=size.told_seconds, warm=size.fan_warm_seconds)
         plain, raw = _of([before, after], "age", "p99"), {"before": before, "during": during, "after": after, "crowd": crowd}
         told = sum(one["closed"] or one["gaps"] > 0 for one in during["slow"])
         posted = crowd["posts"] * crowd["bytes"] / max(1, crowd["deliveries"]) * half
@@ -213,7 +213,7 @@ def publish_ws(size):
                 settle(server)
             marks, said = clients.run(
                 "publish", lambda: Look(server), timeout=size.seconds + 60, port=server.port, path="/stream?context=quiet",
-                body=body, window=CONNECTIONS, seconds=size.seconds, warm=size.warm_seconds)
+                body=body, window=CONNECTIONS, seconds=size.seconds, warm=size.fan_warm_seconds)
             if size.rounds > 1:
                 settle(server)
             used, threads = server.processor().since(marks["begin"].processor)
@@ -239,7 +239,7 @@ def locks(size):
     def pairs(server, kind):
         marks, said = clients.run(
             "locks", lambda: Look(server), timeout=size.seconds + 60, port=server.port, kind=kind, clients=16,
-            seconds=size.seconds, warm=size.warm_seconds)
+            seconds=size.seconds, warm=size.fan_warm_seconds)
         if not said["pairs"]:
             raise Failed(f"{kind}: no lock was released")
         used, threads = marks["end"].processor.since(marks["begin"].processor)
