@@ -22,7 +22,7 @@ enum manner { READS, STOPPED, DRIPS };
 struct subscriber {
   int file;
   uint8_t phase, manner;
-  bool is_chunked, is_live;
+  bool is_chunked, is_live, is_reset;
   uint16_t close_code;
   uint32_t kept_count, kept_room;
   char *kept;
@@ -152,6 +152,7 @@ static bool pull(struct subscriber *s, size_t most) {
   ssize_t got = recv(s->file, buffer + kept, most, 0);
   if (got < 0 && errno == EAGAIN) return false;
   if (got <= 0) {
+    s->is_reset = got < 0;
     shut(s);
     return true;
   }
@@ -329,8 +330,8 @@ static void print_slow(int slow) {
   for (int n = 0; n < slow; n++) {
     struct subscriber *s = &subscribers[n];
     printf(
-        "%s{\"manner\":\"%s\",\"closed\":%s,\"code\":%d,\"gaps\":%llu,\"received\":%llu}", n ? "," : "",
-        s->manner == STOPPED ? "stopped" : "drips", s->phase == CLOSED ? "true" : "false", s->close_code,
+        "%s{\"manner\":\"%s\",\"closed\":%s,\"reset\":%s,\"code\":%d,\"gaps\":%llu,\"received\":%llu}", n ? "," : "",
+        s->manner == STOPPED ? "stopped" : "drips", s->phase == CLOSED ? "true" : "false", s->is_reset ? "true" : "false", s->close_code,
         (unsigned long long)s->gaps, (unsigned long long)s->received);
   }
   printf("],");
