@@ -51,7 +51,7 @@ bench: deps swift ## time and allocations of what is hot, one by one; FILTER=jso
 contract: deps tools build ## schemathesis against a live server: at least CASES requests, seeded by SEED
 	$(PYTHON) Tests/Contract/run.py --cases $(CASES) --seed $(SEED)
 
-perf: deps peers build ## the budgets, measured: about twenty minutes
+perf: deps peers build ## the budgets, measured: about an hour
 	$(PYTHON) Perf/run.py
 
 soak: deps build ## UNITS posts (10,000,000) or MINUTES of them, of BYTES payload: memory, pace, log and reads stay as they are
