@@ -19,7 +19,7 @@ BINARY := .build/release/engram
 LAID_OUT := Package.swift Sources Tests Benchmarks/Package.swift $(addprefix Benchmarks/,Smoke Suite Workloads)
 
 LIBRARIES := liburing-dev librocksdb-dev libsqlite3-dev libssl-dev curl python3
-PEERS     := nginx redis-server wrk fio
+PEERS     := nginx libnginx-mod-nchan redis-server etcd-server wrk fio
 CLIENTS   := chromium python3-websockets
 
 help: ## list the targets
@@ -55,7 +55,7 @@ bench: deps swift ## time and allocations of what is hot, one by one; FILTER=jso
 contract: deps tools build ## schemathesis against a live server: at least CASES requests, seeded by SEED
 	$(PYTHON) Tests/Contract/run.py --cases $(CASES) --seed $(SEED)
 
-perf: deps peers build ## the budgets, measured: about twenty minutes
+perf: deps peers build ## the budgets, measured: about an hour
 	$(PYTHON) Perf/run.py
 
 soak: deps build ## UNITS posts (10,000,000) or MINUTES of them, of BYTES payload: memory, pace, log and reads stay as they are

@@ -87,6 +87,20 @@ class Processor:
         return self.seconds - earlier.seconds, {name: value for name, value in sorted(threads.items()) if value > 0}
 
 
+class Memory:
+    """Bytes of a process tree that are its own (Pss of smaps_rollup: a shared page counts by its share)."""
+
+    def __init__(self, root):
+        self.bytes = 0
+        for process in process_tree(root):
+            try:
+                text = pathlib.Path(f"/proc/{process}/smaps_rollup").read_text()
+            except (OSError, ProcessLookupError):
+                continue
+            if found := re.search(r"^Pss:\s+(\d+) kB", text, re.M):
+                self.bytes += int(found[1]) << 10
+
+
 def pin(root, processors):
     """Ties every thread of a process tree to these processors."""
     for process in process_tree(root):
@@ -170,6 +184,13 @@ def _version(name, *arguments):
         return "absent"
 
 
+def _debian(package):
+    try:
+        return _output("dpkg-query", "-W", "-f=${Version}", package)[:100] or "absent"
+    except OSError:
+        return "absent"
+
+
 def machine(scratch):
     """What a figure is worth nothing without."""
     info = pathlib.Path("/proc/cpuinfo").read_text()
@@ -188,7 +209,9 @@ def machine(scratch):
         "file_system": mount,
         "commit": commit,
         "nginx": _version("nginx", "-v"),
+        "nchan": _debian("libnginx-mod-nchan"),
         "redis": _version("redis-server", "--version"),
+        "etcd": _version("etcd", "--version"),
         "fio": _version("fio", "--version"),
         "wrk": _version("wrk", "-v"),
     }

@@ -12,33 +12,11 @@ import subprocess
 import sys
 import time
 
-import harness
 from measure import Failed, median, pin, wrk, wrk_until_killed
-from servers import PAYLOAD_BYTES, Disk, Engram, Nginx, Redis, batch_file, unit_file
+from servers import PAYLOAD_BYTES, Disk, Engram, Nginx, Redis, batch_file, harness, unit_file
 
 CONNECTIONS = 64
 MEBIBYTE = 1 << 20
-
-
-@dataclasses.dataclass
-class Size:
-    """How large a run is: a full one, or a smoke that only shows that everything runs."""
-    rounds: int = 5
-    seconds: float = 5
-    long_seconds: float = 60
-    stored: int = 1_000_000
-    posts_per_second: int = 2000
-    reads_per_second: int = 200
-    read_seconds: float = 30
-    restart_seconds: float = 8
-    warm_seconds: float = 1
-    file_bytes: int = Disk.FILE_BYTES
-
-    @classmethod
-    def smoke(cls):
-        return cls(
-            rounds=1, seconds=1, long_seconds=1, stored=2000, posts_per_second=200, reads_per_second=50, read_seconds=1,
-            restart_seconds=1, warm_seconds=1, file_bytes=16 * MEBIBYTE)
 
 
 @dataclasses.dataclass
@@ -201,7 +179,7 @@ def single(size):
 # -- POST, several units or safely tried again --------------------------------------------------------------------
 
 
-def _units_per_second(server, size, path, units, **options):
+def units_per_second(server, size, path, units, **options):
     """Units per processor second of the home loop's thread and of the whole process, work left for later included."""
     wrk(server.url(path), size.warm_seconds, CONNECTIONS, **options)
     if size.rounds > 1:
@@ -241,8 +219,8 @@ def batch(size):
         with Engram(loops=1) as server:
             batches, singles = alternate(
                 size.rounds,
-                lambda: _units_per_second(server, size, "/workunits", units, body=many, settings=settings),
-                lambda: _units_per_second(server, size, "/workunit", 1, body=one, settings=settings))
+                lambda: units_per_second(server, size, "/workunits", units, body=many, settings=settings),
+                lambda: units_per_second(server, size, "/workunit", 1, body=one, settings=settings))
         answer = ", return=minimal" if settings else ""
         rows += _ratio_rows(
             name, f"POST /workunits of {units} × {PAYLOAD_BYTES} bytes{answer}", {"loop": 8, "server": 2}, "single",
@@ -255,7 +233,7 @@ def idempotent(size):
     body = unit_file("bench")
 
     def posts(keyed):
-        return _units_per_second(
+        return units_per_second(
             server, size, "/workunit", 1, body=body, script="keyed.lua", settings={"ENGRAM_KEYED": "1" if keyed else "0"})
 
     with Engram(loops=1) as server:

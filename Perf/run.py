@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Measures the budgets of the design against nginx, Redis and the bare disk, on this machine, in this run.
+"""Measures the budgets of the design against nginx, nchan, Redis, etcd and the bare disk, on this machine, in this run.
 
-    run.py                       every row, 5 alternating rounds: about twenty minutes
+    run.py                       every row, 5 alternating rounds: about an hour
     run.py --rows get,post       some rows; --rounds and --seconds change their size
     run.py --smoke               every row in seconds, to show that it runs; its figures mean nothing and judge nothing
 
@@ -23,14 +23,18 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import measure
+import rows
 import servers
-from rows import ROWS, Size
+import streams
+from size import Size
+
+ROWS = rows.ROWS | streams.ROWS
 
 
-def table(rows, smoke):
+def table(found, smoke):
     """The rows in columns, as Markdown."""
     lines = [("row", "work", "engram", "peer", "ratio", "budget", "")]
-    for row in rows:
+    for row in found:
         verdict = "ran" if smoke else ("met" if row.met else "MISSED")
         lines.append((
             row.name, row.work, row.engram, row.peer, f"{row.value:.3f}", f"{row.sign} {row.budget:g}", verdict))
@@ -59,7 +63,7 @@ def main():
 
     servers.SCRATCH = servers.SCRATCH / str(os.getpid())
     servers.SCRATCH.mkdir(parents=True)
-    rows, failures = [], []
+    found, failures = [], []
     try:
         facts = measure.machine(servers.SCRATCH)
         facts["command"] = "Perf/run.py " + " ".join(sys.argv[1:])
@@ -67,7 +71,7 @@ def main():
         for name in names:
             begun = time.monotonic()
             try:
-                rows += ROWS[name](size)
+                found += ROWS[name](size)
                 outcome = "done"
             except measure.Failed as error:
                 failures.append((name, str(error)))
@@ -79,17 +83,17 @@ def main():
     finally:
         shutil.rmtree(servers.SCRATCH, ignore_errors=True)
 
-    print("\n" + table(rows, options.smoke) + "\n")
+    print("\n" + table(found, options.smoke) + "\n")
     path = options.json or (
         measure.ROOT / "Perf" / "results" / f"{facts['date'].replace(':', '')}{'-smoke' if options.smoke else ''}.json")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({
         "machine": facts, "size": dataclasses.asdict(size),
-        "rows": [dataclasses.asdict(row) | {"met": row.met} for row in rows], "failures": failures}, indent=1) + "\n")
+        "rows": [dataclasses.asdict(row) | {"met": row.met} for row in found], "failures": failures}, indent=1) + "\n")
     print(f"written: {path}")
 
-    failed = len(failures) + (0 if options.smoke else sum(not row.met for row in rows))
-    passed = len(rows) - (0 if options.smoke else sum(not row.met for row in rows))
+    failed = len(failures) + (0 if options.smoke else sum(not row.met for row in found))
+    passed = len(found) - (0 if options.smoke else sum(not row.met for row in found))
     print(f"{passed} passed, {failed} failed", flush=True)
     sys.exit(1 if failed else 0)
 

@@ -5,12 +5,14 @@ import io
 import json
 import os
 import pathlib
+import resource
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "Tests" / "EndToEnd"))
 
@@ -34,9 +36,9 @@ def _body_file(name, value):
     return path
 
 
-def unit_file(context):
+def unit_file(context, payload=PAYLOAD):
     """A file with the body of `POST /workunit`: a payload of 1 KB, and what must be around it."""
-    return _body_file(f"unit-{context}", harness.unit(context, PAYLOAD, agent="bench"))
+    return _body_file(f"unit-{context}", harness.unit(context, payload, agent="bench"))
 
 
 def batch_file(context, count):
@@ -132,6 +134,73 @@ http {{
 
     def url(self, path):
         return f"http://127.0.0.1:{self.port}{path}"
+
+
+class Nchan(Peer):
+    """nginx with nchan: publishers post to `/publish`, subscribers come to `/ws` and `/sse`, all to one channel.
+
+    Set as it showed its best here: one worker, its store in memory, no access log, a short buffer (a message is kept
+    as long as a subscriber needs it), bodies in memory and in one piece, and never a ping or a timeout.
+    """
+
+    CONFIGURATION = """
+load_module {module};
+worker_processes 1; daemon off; pid {directory}/pid; error_log stderr crit; worker_rlimit_nofile {files};
+events {{ worker_connections {connections}; use epoll; multi_accept on; }}
+http {{
+  access_log off; keepalive_requests 1000000000; keepalive_timeout 3600; tcp_nodelay on;
+  client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy; fastcgi_temp_path {directory}/fastcgi;
+  uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
+  client_body_buffer_size 64k; client_body_in_single_buffer on;
+  nchan_shared_memory_size 256M; nchan_message_buffer_length 64; nchan_message_timeout 30s;
+  server {{
+    listen 127.0.0.1:{port} backlog=4096;
+    location = /publish {{ nchan_publisher http; nchan_channel_id fanout; }}
+    location = /ws {{ nchan_subscriber websocket; nchan_channel_id fanout; nchan_subscriber_first_message newest; }}
+    location = /sse {{ nchan_subscriber eventsource; nchan_channel_id fanout; nchan_subscriber_first_message newest; }}
+  }}
+}}
+"""
+    MODULES = ("/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/etc/nginx/modules", "/usr/local/nginx/modules")
+
+    def __init__(self):
+        for module in (pathlib.Path(place, "ngx_nchan_module.so") for place in self.MODULES):
+            if module.exists():
+                break
+        else:
+            raise Failed("nginx has no nchan module (`make peers`)")
+        harness.several_files()
+        files = min(16384, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        self.port, directory = harness.free_port(), scratch("nchan")
+        path = pathlib.Path(directory, "nginx.conf")
+        path.write_text(self.CONFIGURATION.format(
+            module=module, directory=directory, port=self.port, files=files, connections=files - 64))
+        super().__init__("nchan", [program("nginx"), "-p", directory, "-c", str(path)], directory)
+
+
+class Etcd(Peer):
+    """One member with the settings it comes with, every proposal synced; its data beside Engram's."""
+
+    def __init__(self):
+        self.port, peer_port, directory = harness.free_port(), harness.free_port(), scratch("etcd")
+        here, between = f"http://127.0.0.1:{self.port}", f"http://127.0.0.1:{peer_port}"
+        super().__init__("etcd", [
+            program("etcd"), "--name", "one", "--data-dir", os.path.join(directory, "data"), "--log-level", "error",
+            "--listen-client-urls", here, "--advertise-client-urls", here, "--listen-peer-urls", between,
+            "--initial-advertise-peer-urls", between, "--initial-cluster", f"one={between}"], directory)
+        deadline = time.monotonic() + 20
+        while not self._has_leader():
+            if time.monotonic() > deadline:
+                self.discard()
+                raise Failed("etcd: no leader within 20 s")
+            time.sleep(0.05)
+
+    def _has_leader(self):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5) as answer:
+                return json.load(answer).get("health") == "true"
+        except (OSError, ValueError):
+            return False
 
 
 class Redis(Peer):

@@ -25,6 +25,7 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+import clients
 import measure
 import servers
 from measure import Failed
@@ -89,22 +90,6 @@ class Client:
             thread.join(5)
 
 
-def compiled():
-    """The load client, built from `soak.c`."""
-    for name in ("cc", "gcc", "clang"):
-        if compiler := shutil.which(name):
-            break
-    else:
-        raise Failed("a C compiler is needed: cc, gcc or clang")
-    path = servers.SCRATCH / "soak"
-    done = subprocess.run(
-        [compiler, "-O2", "-o", str(path), str(pathlib.Path(__file__).with_name("soak.c"))], text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    if done.returncode != 0:
-        raise Failed(f"soak.c: {done.stdout}")
-    return str(path)
-
-
 def has_batches(server):
     """Whether this server takes `POST /workunits`; where it doesn't, single units are posted."""
     unit = servers.harness.unit("soak-0", "probe")
@@ -131,7 +116,7 @@ class Soak:
     # -- the run -----------------------------------------------------------------------------------------------
 
     def run(self):
-        binary = compiled()
+        binary = clients.compiled("soak")
         options = self.options
         with servers.Engram() as server:
             batch = options.batch or (100 if has_batches(server) else 1)

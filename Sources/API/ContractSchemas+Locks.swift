@@ -10,12 +10,11 @@ extension Schemas {
 
   private static let ttl = #"""
     "type": "number", "minimum": \#(seconds(Limits.lockTTLMicrosecondsMin)), "maximum": \#(seconds(Limits.lockTTLMicrosecondsMax)),
-    "default": \#(seconds(Limits.lockTTLMicrosecondsDefault)),
     "description": "How long it is held without a renewal, counted to the microsecond on a clock that nobody sets. A restart of the server gives every lock its full time again."
     """#
 
   private static let asking = ##"""
-    "ttl_seconds": {\##(ttl)},
+    "ttl_seconds": {\##(ttl), "default": \##(seconds(Limits.lockTTLMicrosecondsDefault))},
     "wait_seconds": {
       "type": "number", "minimum": 0, "maximum": \##(Limits.lockWaitSecondsMax), "default": 0,
       "description": "How long to wait for what is held."
@@ -78,7 +77,8 @@ extension Schemas {
       "properties": {
         "lock_id": {"$ref": "#/components/schemas/UnitID"}, "ttl_seconds": {\#(ttl)},
         "agent_id": {"$ref": "#/components/schemas/Identifier"}
-      }
+      },
+      "description": "Without `ttl_seconds`: as long as the lock was given last."
     },
     "Released": {
       "type": "object", "required": ["released"],

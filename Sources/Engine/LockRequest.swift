@@ -18,8 +18,8 @@ public enum LockOutcome {
 public final class LockRequest: HomeRequest, @unchecked Sendable {
   public enum Command: Sendable {
     case acquire(LockAcquisition)
-    /// `agent`: who must hold it; nil for whoever knows its id.
-    case renew(path: [UInt8], id: UnitID, agent: [UInt8]?, ttlMicroseconds: UInt64)
+    /// `agent`: who must hold it; nil for whoever knows its id. `ttlMicroseconds`: nil for the lock's own.
+    case renew(path: [UInt8], id: UnitID, agent: [UInt8]?, ttlMicroseconds: UInt64?)
     /// `id`: of the lock, if it matters. By force: whoever holds it.
     case release(path: [UInt8], id: UnitID?, agent: [UInt8]?, isForced: Bool)
     case find(path: [UInt8])

@@ -116,7 +116,9 @@ package struct Sequencer {
   package mutating func decide(_ command: inout Append) -> Decision {
     if let decision = checkIDs(command) { return decision }
     for unit in command.units.indices {
-      guard let fence = command.units[unit].fence, !locks.holds(fence.path, token: fence.token) else { continue }
+      guard let fence = command.units[unit].fence, !locks.holds(fence.path, token: fence.token) else {
+        continue
+      }
       return .fenceRejected(unit: unit)
     }
     if let decision = checkSequences(&command) { return decision }

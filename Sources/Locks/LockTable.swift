@@ -168,15 +168,18 @@ public struct LockTable {
   }
 
   /// Gives a lock this time to live from now on, be it more or less than it had.
-  /// - Parameter agent: who must hold it; nil: whoever has its id.
+  /// - Parameters:
+  ///   - agent: who must hold it; nil: whoever has its id.
+  ///   - ttlMicroseconds: nil: what it was given last.
   public mutating func renew(
-    _ path: UnsafeRawBufferPointer, lockID: UnitID, agent: [UInt8]?, ttlMicroseconds: UInt64,
+    _ path: UnsafeRawBufferPointer, lockID: UnitID, agent: [UInt8]?, ttlMicroseconds: UInt64?,
     _ moment: LockMoment, _ effects: inout LockEffects
   ) -> LockChange {
     guard let number = pathNumbers.find(path), let lock = paths[number].lock else { return .none }
     guard lock.id == lockID, agent == nil || agent == lock.holder else { return .notHeld(lock) }
-    let renewed = Self.renewed(lock, ttlMicroseconds, moment)
-    set(number, renewed, until: Self.deadline(moment.monotonic, ttlMicroseconds))
+    let ttl = ttlMicroseconds ?? lock.ttlMicroseconds
+    let renewed = Self.renewed(lock, ttl, moment)
+    set(number, renewed, until: Self.deadline(moment.monotonic, ttl))
     effects.events.append(LockEvent(action: .renewed, lock: renewed))
     return .done(renewed)
   }

@@ -93,7 +93,8 @@ public struct LockDraft: Hashable, Sendable {
 /// The body of `PUT /locks/{path}`.
 public struct LockRenewal: Hashable, Sendable {
   public private(set) var lockID = UnitID(high: 0, low: 0)
-  public private(set) var ttlMicroseconds = Limits.lockTTLMicrosecondsDefault
+  /// Nil: as long as the lock was given before.
+  public private(set) var ttlMicroseconds: UInt64?
   /// The body's `agent_id`: `Asker` decides.
   public private(set) var agent: [UInt8]?
 

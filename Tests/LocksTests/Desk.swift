@@ -51,10 +51,10 @@ struct Desk {
     }
   }
 
-  mutating func renew(_ path: String, id: UnitID, by agent: String? = nil, ttl: UInt64) -> String {
+  mutating func renew(_ path: String, id: UnitID, by agent: String? = nil, ttl: UInt64?) -> String {
     change(path) { table, path, moment, effects in
       table.renew(
-        path, lockID: id, agent: agent.map(bytes), ttlMicroseconds: ttl * 1000, moment, &effects)
+        path, lockID: id, agent: agent.map(bytes), ttlMicroseconds: ttl.map { $0 * 1000 }, moment, &effects)
     }
   }
 

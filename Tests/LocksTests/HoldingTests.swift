@@ -100,6 +100,7 @@ import Testing
     desk.pass(1_000)
     #expect(desk.renew("a", id: id, ttl: 60_000) == "done, of anna" && desk.end("a") == 61_000)
     #expect(desk.renew("a", id: id, by: "anna", ttl: 2_000) == "done, of anna" && desk.end("a") == 3_000)
+    #expect(desk.renew("a", id: id, ttl: nil) == "done, of anna" && desk.end("a") == 3_000)
     #expect(desk.renew("a", id: id, by: "bob", ttl: 2_000) == "not held, but by anna")
     #expect(desk.renew("a", id: UnitID(high: 1, low: 1), ttl: 2_000) == "not held, but by anna")
     #expect(desk.renew("b", id: id, ttl: 2_000) == "none")
