@@ -58,11 +58,11 @@ let package = Package(
     // Floor 1
     room("EventLoop", ["Bytes", "Telemetry", "CIOUring"]),
     room("HTTP", ["Bytes", "CBytes"]),
-    room("Router", ["Bytes"]),
+    room("Router", ["Bytes", "Model"]),
     // Floor 2
     room("WAL", ["Bytes", "Model", "Telemetry", "EventLoop"]),
     room("Storage", ["Bytes", "Model", "Telemetry", "CRocksDB", "CRocksExtras"]),
-    room("Notifier", ["Model"]),
+    room("Notifier", ["Model", "Router"]),
     // Floor 3
     room("Engine", ["Bytes", "Model", "Telemetry", "EventLoop", "Router", "WAL", "Storage", "Notifier"]),
     // Floor 4
@@ -95,11 +95,11 @@ let package = Package(
     .target(
       name: "CEventLoopTesting", dependencies: ["CAllocations"], path: "Tests/CEventLoopTesting"),
     suite("HTTP", ["HTTP", "Bytes"]),
-    suite("Router", ["Router", "Bytes", "EngramTesting"]),
+    suite("Router", ["Router", "Bytes", "Model", "EngramTesting"]),
     suite(
       "WAL", ["WAL", "Model", "Bytes", "EventLoop", "EngramTesting"], resources: [.copy("golden")]),
     suite("Storage", ["Storage", "Model", "Bytes", "EngramTesting", "CRocksDB"]),
-    suite("Notifier", ["Notifier", "Model", "Bytes", "EngramTesting"]),
+    suite("Notifier", ["Notifier", "Router", "Model", "Bytes", "EngramTesting"]),
     suite(
       "Engine",
       ["Engine", "Model", "Bytes", "Telemetry", "WAL", "Storage", "EventLoop", "EngramTesting"]),

@@ -83,7 +83,7 @@ public enum Route {
         ]
       case .contexts: [.prefix, .agentOfContexts, .limit, .cursor]
       case .context: [.contextID, .include, .ifNoneMatch]
-      case .stream: [.contexts, .start, .types, .agents, .events, .lastEventID]
+      case .stream: [.contexts, .start, .streamTypes, .agents, .events, .lock, .lastEventID]
       case .readyz: [.verbose]
       case .openapi: [.ifNoneMatch]
       case .livez, .healthz, .version, .metrics, .none: []
