@@ -21,7 +21,7 @@ extension Schemas {
     object([("type", #"{"const":"\#(type)"}"#)] + members, optional: optional)
   }
 
-  private static let contextsMax = LoopServices.streamContextsMax
+  private static let contextsMax = Limits.subscriptionContextsMax
   private static let cursor = ("cursor", named("Cursor"))
   private static let ref = ("ref", #"{"type":["string","integer"]}"#)
   private static let subscribed = [

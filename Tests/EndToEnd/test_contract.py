@@ -566,4 +566,4 @@ class ContractSuite(unittest.TestCase):
         for name in re.findall(r"(?m)^# TYPE (\S+)", text):
             self.assertRegex(name, r"^(engram|process)_[a-z0-9_]+$")
         for label in {label for labels in re.findall(r"(?m)^[a-z_]+\{(.*)\} ", text) for label in re.findall(r"(\w+)=", labels)}:
-            self.assertIn(label, {"route", "code", "family", "reason", "loop", "thread", "le", "version"})
+            self.assertIn(label, {"route", "code", "family", "reason", "format", "kind", "loop", "thread", "le", "version"})

@@ -61,6 +61,63 @@ extension WithRing {
       }
     }
 
+    @Test func `runs of one slab that follow one another arrive as they were, and hold it`() throws {
+      final class Held: @unchecked Sendable { weak var slab: Slab? }
+      try EventLoop.with { loop in
+        let server = try Server(loop)
+        let held = Held()
+        let (runs, bytes) = (500, 20_000)
+        server.onAccept = { _, socket in
+          let slab = Slab(capacity: runs * bytes)
+          slab.base.copyMemory(from: pattern(runs * bytes, seed: 4), byteCount: runs * bytes)
+          held.slab = slab
+          for n in 0..<runs {
+            // Now and then something else comes between, or the same again.
+            if n % 100 == 50 { socket.output.write("-") }
+            if n % 100 == 70 {
+              socket.output.write(shared: slab, UnsafeRawBufferPointer(start: slab.base, count: 3))
+            }
+            socket.output.write(
+              shared: slab, UnsafeRawBufferPointer(start: slab.base + n * bytes, count: bytes))
+          }
+        }
+        let whole = pattern(runs * bytes, seed: 4)
+        var expected: [UInt8] = []
+        for n in 0..<runs {
+          if n % 100 == 50 { expected += Array("-".utf8) }
+          if n % 100 == 70 { expected += whole[..<3] }
+          expected += whole[n * bytes..<(n + 1) * bytes]
+        }
+        let client = try #require(Client(port: server.start().port, receiveBuffer: 65_536))
+        #expect(same(client.receive(expected.count), expected))
+        #expect(eventually { loop.sync { held.slab == nil } == true })
+      }
+    }
+
+    @Test func `patient sockets are sent to a few in a turn, and all of them in the end`() throws {
+      var options = LoopOptions()
+      options.patientSendsPerTurnMax = 2
+      try EventLoop.with(options) { loop in
+        let server = try Server(loop)
+        server.onAccept = { server, socket in socket.isPatient = server.sockets.count > 1 }
+        let clients = try (0..<41).map { _ in try #require(Client(port: server.port)) }
+        _ = server.start()
+        #expect(eventually { server.accepted.load(ordering: .relaxed) == clients.count })
+        let before = loop.counters.turns.value
+        _ = loop.sync {
+          for (n, socket) in server.sockets.enumerated() {
+            let bytes = pattern(100, seed: n)
+            bytes.withUnsafeBytes { socket.output.write($0) }
+          }
+          return true
+        }
+        var seen: Set<[UInt8]> = []
+        for client in clients { seen.insert(client.receive(100)) }
+        #expect(seen == Set((0..<41).map { pattern(100, seed: $0) }))
+        #expect(loop.counters.turns.value - before >= 20)
+      }
+    }
+
     @Test func `a slab is held until its bytes were sent`() throws {
       final class Held: @unchecked Sendable { weak var slab: Slab? }
       try EventLoop.with { loop in
