@@ -50,11 +50,11 @@ import Testing
     (["Connection": "keep-alive"], ["connection: upgrade"]), (["Upgrade": "WebSocket"], []),
     (["Upgrade": "h2c, websocket"], []), (["Upgrade": "h2c"], ["upgrade: websocket"]), (["Origin": nil], []),
     (["Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="], []),
-    (["Sec-WebSocket-Key": "//////////////////////////8="], []),
+    (["Sec-WebSocket-Key": "/////////////////////w=="], []),
     ([:], ["Content-Length: 0"]),
     // Extensions are offered in vain.
     ([:], ["Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"]),
-  ].filter { change, _ in change["Sec-WebSocket-Key"] != "//////////////////////////8=" }
+  ]
 
   @Test(arguments: good)
   func goodOnesAreAccepted(change: [String: String?], more: [String]) {
@@ -122,8 +122,7 @@ import Testing
   func theAnswer(isOffered: Bool) throws {
     let lines = isOffered ? ["Sec-WebSocket-Protocol: engram.v1+json"] : []
     let handshake = try #require(accepted(request(more: lines)))
-    var date = DateCache()
-    date.refresh(secondsSinceEpoch: 784_111_777)
+    let date = DateCache(unixSeconds: 784_111_777)
     let answer = written(capacity: WebSocketHandshake.headBytesMax + 3) { writer in
       withBytes("r-1") { handshake.write(to: &writer, date: date, requestID: $0) }
     }

@@ -139,14 +139,15 @@ import Testing
     }
   }
 
-  @Test(arguments: [
-    (WebSocketError.unmasked, 1002), (.reservedBits, 1002), (.reservedOpcode, 1002),
-    (.fragmentedControl, 1002),
-    (.controlTooLong, 1002), (.lengthNotMinimal, 1002), (.lengthTooLarge, 1002), (.nothingToContinue, 1002),
-    (.messageUnfinished, 1002), (.binary, 1003), (.invalidText, 1007), (.messageTooBig, 1009),
-    (.tooManyFragments, 1008), (.tooManyEmptyFragments, 1008), (.closeOfOneByte, 1002),
-    (.invalidCloseCode, 1002), (.invalidCloseReason, 1007),
-  ])
+  @Test(
+    arguments: [
+      (.unmasked, 1002), (.reservedBits, 1002), (.reservedOpcode, 1002),
+      (.fragmentedControl, 1002),
+      (.controlTooLong, 1002), (.lengthNotMinimal, 1002), (.lengthTooLarge, 1002), (.nothingToContinue, 1002),
+      (.messageUnfinished, 1002), (.binary, 1003), (.invalidText, 1007), (.messageTooBig, 1009),
+      (.tooManyFragments, 1008), (.tooManyEmptyFragments, 1008), (.closeOfOneByte, 1002),
+      (.invalidCloseCode, 1002), (.invalidCloseReason, 1007),
+    ] as [(WebSocketError, UInt16)])
   func eachErrorHasItsCode(error: WebSocketError, code: UInt16) {
     #expect(error.code.rawValue == code)
     #expect(error.code.mayStandInFrame)
@@ -223,7 +224,8 @@ import Testing
         #expect(reader.takeMemory() == nil)
         used += step.consumed
       }
-      #expect(!reader.isUnderWay)
+      let isUnderWay = reader.isUnderWay
+      #expect(!isUnderWay)
     }
   }
 
@@ -255,11 +257,13 @@ import Testing
     var bytes = frame(1, Array(text[..<500]), isFinal: false) + frame(0, Array(text[500...]))
     let last = bytes.count
     bytes += frame(1, "next")
-    bytes.withUnsafeMutableBytes { input in
+    bytes.withUnsafeMutableBytes { input -> Void in
       let step = reader.next(input)
       #expect(step.consumed == last)
-      guard case .text(let message) = step.event else { return Issue.record("no message") }
-      guard let memory = reader.takeMemory() else { return Issue.record("not gathered") }
+      guard case .text(let message) = step.event, let memory = reader.takeMemory() else {
+        Issue.record("not gathered")
+        return
+      }
       #expect(message.baseAddress == UnsafeRawPointer(memory))
       #expect(reader.takeMemory() == nil)
       #expect(reader.heldBytes == 0)
@@ -301,8 +305,10 @@ import Testing
   }
 
   @Test func theLargestMessage() {
+    // With a key of zeros, which changes nothing: masking so much byte by byte takes a debug build seconds.
     let payload = [UInt8](repeating: 97, count: 16 << 20)
-    #expect(told(frame(1, payload, key: [0, 0, 0, 0]), cuts: [65536, 1 << 20]) == [.text(payload)])
+    let head = frame(1, [], key: [0, 0, 0, 0], declared: 16 << 20)
+    #expect(told(head + payload, cuts: [65536, 1 << 20]) == [.text(payload)])
   }
 
   @Test func fragmentsOfAMessage() {
