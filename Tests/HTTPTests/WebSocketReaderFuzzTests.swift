@@ -111,7 +111,7 @@ private struct NaiveReader {
 }
 
 @Suite struct WebSocketReaderFuzzTests {
-  static let rounds = 1500
+  static let rounds = 800
 
   static let limits: WebSocketLimits = {
     var limits = WebSocketLimits()
@@ -141,7 +141,7 @@ private struct NaiveReader {
       let cuts = (0..<5).map { _ in Int.random(in: 0...bytes.count, using: &random) }.sorted()
       for cuts in [[], cuts, Array(0...bytes.count)] {
         let found = told(bytes, cuts: cuts, limits: WebSocketReaderFuzzTests.limits)
-        #expect(found == expected, "\(bytes) cut at \(cuts)")
+        if found != expected { Issue.record("\(bytes) cut at \(cuts): \(found), not \(expected)") }
       }
     }
     // The streams are no monoculture.

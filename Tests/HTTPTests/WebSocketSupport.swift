@@ -72,8 +72,9 @@ func told(_ bytes: [UInt8], cuts: some Sequence<Int> = [], by reader: inout WebS
       all.append(told)
     }
     // It takes everything, and holds no more than twice what came.
-    #expect(used == piece.count)
-    #expect(reader.heldBytes <= 2 * end + 512)
+    // (An expectation each would be most of the time of these tests.)
+    if used != piece.count { Issue.record("\(piece.count - used) bytes not taken") }
+    if reader.heldBytes > 2 * end + 512 { Issue.record("\(reader.heldBytes) bytes held of \(end)") }
     piece.copyBytes(from: [UInt8](repeating: 0xff, count: piece.count))
     start = end
   }
