@@ -58,17 +58,19 @@ let package = Package(
     // Floor 1
     room("EventLoop", ["Bytes", "Telemetry", "CIOUring"]),
     room("HTTP", ["Bytes", "CBytes"]),
+    room("Locks", ["Bytes", "Model"]),
     room("Router", ["Bytes"]),
     // Floor 2
     room("WAL", ["Bytes", "Model", "Telemetry", "EventLoop"]),
     room("Storage", ["Bytes", "Model", "Telemetry", "CRocksDB", "CRocksExtras"]),
     room("Notifier", ["Model"]),
     // Floor 3
-    room("Engine", ["Bytes", "Model", "Telemetry", "EventLoop", "Router", "WAL", "Storage", "Notifier"]),
+    room("Engine",
+      ["Bytes", "Model", "Telemetry", "EventLoop", "Locks", "Router", "WAL", "Storage", "Notifier"]),
     // Floor 4
     room(
       "API",
-      ["Bytes", "Model", "Telemetry", "EventLoop", "HTTP", "Router", "WAL", "Engine", "Notifier"]),
+      ["Bytes", "Model", "Telemetry", "EventLoop", "HTTP", "Locks", "Router", "WAL", "Engine", "Notifier"]),
     // Floor 5
     room(
       "Server",
@@ -95,6 +97,7 @@ let package = Package(
     .target(
       name: "CEventLoopTesting", dependencies: ["CAllocations"], path: "Tests/CEventLoopTesting"),
     suite("HTTP", ["HTTP", "Bytes"]),
+    suite("Locks", ["Locks", "Model", "Bytes", "EngramTesting"]),
     suite("Router", ["Router", "Bytes", "EngramTesting"]),
     suite(
       "WAL", ["WAL", "Model", "Bytes", "EventLoop", "EngramTesting"], resources: [.copy("golden")]),

@@ -59,7 +59,7 @@ private final class SequencerRun {
         command.units.append(
           Sequencer.Unit(
             context: context, agent: agent.raw, change: sequencer.change(of: context, by: agent.raw),
-            chosenID: nil, hash: ContentHash(high: now, low: UInt64(unit)), stored: nil, hasFence: false,
+            chosenID: nil, hash: ContentHash(high: now, low: UInt64(unit)), stored: nil, fence: nil,
             expectedSequence: nil, random: now &* 0x9e37_79b9_7f4a_7c15 &+ UInt64(unit)))
       }
       if case .append = sequencer.decide(&command) { appended += units }

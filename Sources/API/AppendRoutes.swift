@@ -81,7 +81,7 @@ extension LoopServices {
       let print = Fingerprint.of(exchange.body, seed: UInt64(route.index))
       request.setKey(key, requestHash: ContentHash(high: print.high, low: print.low))
     }
-    await engine.append(request)
+    await engine.perform(request)
     let page: UnitPage
     let status: Status
     switch request.outcome {
@@ -121,7 +121,7 @@ extension LoopServices {
   }
 
   /// The agent that `X-Agent-ID` names.
-  private func caller(_ exchange: Exchange) throws(Problem) -> UnsafeRawBufferPointer? {
+  func caller(_ exchange: Exchange) throws(Problem) -> UnsafeRawBufferPointer? {
     guard let value = try exchange.field(.xAgentID) else { return nil }
     if let fault = Query.identifierFault(value) { throw Problem(.invalidRequest, "X-Agent-ID \(fault)") }
     return value

@@ -100,6 +100,56 @@ extension LoopServices {
     answer(exchange, context, pinned, recent, tag)
   }
 
+  // MARK: PATCH /contexts/{id}
+
+  func changeContext(_ exchange: Exchange, _ subject: ByteRun) async throws(Problem) {
+    try noQuery(exchange)
+    let id = try Query.identifier(try Query.decode(exchange.bytes(subject)), at: "/id")
+    guard try ContentType(exchange) == .json else {
+      throw Problem(.unsupportedMediaType, "the body must be application/json")
+    }
+    let patch = try ContextPatch(exchange.body)
+    _ = try Asker.resolve(body: patch.agent, caller: try caller(exchange), isAuthenticated: false)
+    let request = ContextRequest(patch, of: id, if: try precondition(exchange), loop: engine.loop.index)
+    await engine.perform(request)
+    switch request.outcome {
+    case .changed(let record, let isNew):
+      guard let head = record.context else {
+        throw Problem(.internal, "the record of a context can't be read")
+      }
+      let body = record.body
+      exchange.begin(isNew ? .created : .ok, .json, length: 11 + body.count + 1, fieldBytes: 128) {
+        writeTag("\"\(head.revision).\(head.lastSequence.rawValue)\"", to: &$0)
+      }
+      exchange.socket.output.write("{\"context\":")
+      exchange.socket.output.write(body)
+      exchange.socket.output.write("}")
+    case .refused(let problem): throw problem
+    case nil: throw Problem(.internal, "the change has no outcome")
+    }
+    withExtendedLifetime(request) {}
+  }
+
+  /// What `If-Match` says (RFC 9110, section 13.1.1): of each tag the part before the point, which is the revision. A weak
+  /// tag matches nothing.
+  private func precondition(_ exchange: Exchange) throws(Problem) -> ContextRequest.Precondition {
+    guard var line = exchange.head.index(of: .ifMatch) else { return .none }
+    var revisions: [UInt64] = []
+    while true {
+      var members = ListMembers(exchange.bytes(exchange.head.value(at: line)))
+      while let member = members.next() {
+        if member.elementsEqual("*".utf8) { return .exists }
+        let text = String(decoding: member, as: UTF8.self)
+        guard text.utf8.count >= 2, text.hasPrefix("\""), text.hasSuffix("\"") else { continue }
+        let parts = text.utf8.dropFirst().dropLast().split(
+          separator: UInt8(ascii: "."), maxSplits: 1, omittingEmptySubsequences: false)
+        if let revision = parts.first.flatMap({ Query.decimal([UInt8]($0)) }) { revisions.append(revision) }
+      }
+      guard let next = exchange.head.index(of: .ifMatch, after: line) else { return .revision(revisions) }
+      line = next
+    }
+  }
+
   private func included(_ parameters: Query) throws(Problem) -> (pinned: Bool, recent: Bool) {
     var found = (pinned: false, recent: false)
     for names in parameters.all("include") {

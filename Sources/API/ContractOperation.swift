@@ -67,6 +67,12 @@ extension Operation {
     case .units: units
     case .contexts: contexts
     case .context: context
+    case .changeContext: plain("changeContext", "Change a context", [])
+    case .acquireLocks: plain("acquireLocks", "Acquire locks", [])
+    case .locks: plain("listLocks", "The locks that are held", [])
+    case .lock: plain("getLock", "One lock", [])
+    case .renewLock: plain("renewLock", "Renew a lock", [])
+    case .releaseLock: plain("releaseLock", "Release a lock", [])
     case .stream: stream
     case .livez: plain("livez", "Whether the process lives", [])
     case .readyz: readyz

@@ -160,6 +160,10 @@ extension Parameter {
     example: "\"de\"")
   static let agentOfContexts = Parameter(
     .query, "agent_id", "Only contexts that this agent has joined.", identifier, example: "\"anna\"")
+  static let ifMatch = Parameter(
+    .header, "If-Match",
+    "The context's entity tag, or several, or `*` for one that exists: the change is refused (412) unless the "
+      + "revision, the part before the point, is current.", #"{"type":"string"}"#)
   static let include = Parameter(
     .query, "include",
     "What to add to the context: its pinned units, its newest \(Limits.pageDefault) units. With it the answer is "
@@ -169,6 +173,27 @@ extension Parameter {
   static let verbose = Parameter(
     .query, "verbose", "Lists the checks.", #"{"type":"string","enum":["","true","false"]}"#,
     example: "\"true\"")
+
+  // MARK: Locks
+
+  static let resourcePath = Parameter(
+    .path, "path",
+    "What the lock protects: the rest of the path, as it is or percent-encoded once (`%2F` is `/`).",
+    ##"{"$ref":"#/components/schemas/ResourcePath"}"##, example: "\"repo/main.c\"")
+  static let prefixOfPaths = Parameter(
+    .query, "prefix", "Only locks whose path begins so.",
+    #"{"type":"string","maxLength":\#(Limits.resourcePathBytesMax + 1),"pattern":"\#(Pattern.plainOrEmpty)"}"#,
+    example: "\"repo/\"")
+  static let agentOfLocks = Parameter(
+    .query, "agent_id", "Only locks that this agent holds.", identifier, example: "\"anna\"")
+  static let holder = Parameter(
+    .query, "agent_id", "Who releases the lock, unless `X-Agent-ID` says so.", identifier, example: "\"anna\"")
+  static let lockID = Parameter(
+    .query, "lock_id", "The lock's id: it is released only if it is this one.",
+    ##"{"$ref":"#/components/schemas/UnitID"}"##)
+  static let force = Parameter(
+    .query, "force", "Releases the lock whoever holds it, and says who did.",
+    #"{"type":"boolean","default":false}"#)
 
   // MARK: Streams
 

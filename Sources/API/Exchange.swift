@@ -20,6 +20,10 @@ public final class Exchange {
   public var startedAt: UInt64 = 0
   /// The status that was answered; 0 before.
   public internal(set) var status: UInt16 = 0
+  /// The peer will send no more, or the connection is gone: who waits for a lock is not there to hold it.
+  public private(set) var isAbandoned = false
+  /// The request for locks that this connection waits for.
+  private var waiting: LockRequest?
   let services: LoopServices
   private var requestIDBytes = [UInt8](repeating: 0, count: Limits.requestIDBytesMax)
   private var requestIDCount = 0
@@ -39,6 +43,18 @@ public final class Exchange {
     let made = AppendRequest(loop: services.engine.loop.index, pool: services.drafts)
     append = made
     return made
+  }
+
+  /// A request for locks is under way, or no more.
+  func waits(for request: LockRequest?) {
+    waiting = request
+    if isAbandoned { abandon() }
+  }
+
+  /// The peer has ended its side, or the connection is gone.
+  public func abandon() {
+    isAbandoned = true
+    if let waiting { services.engine.abandon(waiting) }
   }
 
   /// Prepares for the request whose head is parsed.

@@ -23,14 +23,15 @@ extension LoopServices {
       finish(exchange, .none)
       return true
     }
-    guard route.name.takes(exchange.head.method) else {
+    guard let name = route.name.taking(exchange.head.method) else {
       exchange.answer(
         Problem(.methodNotAllowed, "this path answers to \(route.name.methods)"), allow: route.name.methods)
       finish(exchange, route.name)
       return true
     }
+    exchange.route?.name = name
     do throws(Problem) {
-      switch route.name {
+      switch name {
       case .healthz: try health(exchange)
       case .livez: try live(exchange)
       case .readyz: try readiness(exchange)
@@ -40,7 +41,7 @@ extension LoopServices {
     } catch {
       exchange.answer(error)
     }
-    finish(exchange, route.name)
+    finish(exchange, name)
     return true
   }
 
@@ -56,6 +57,12 @@ extension LoopServices {
       case .units: try await units(exchange, route.subject)
       case .contexts: try await contexts(exchange)
       case .context: try await context(exchange, route.subject)
+      case .changeContext: try await changeContext(exchange, route.subject)
+      case .acquireLocks: try await acquireLocks(exchange)
+      case .locks: try await locks(exchange)
+      case .lock: try await lock(exchange, route.subject)
+      case .renewLock: try await renewLock(exchange, route.subject)
+      case .releaseLock: try await releaseLock(exchange, route.subject)
       case .metrics: try exposition(exchange)
       case .openapi: try contract(exchange)
       case .stream:

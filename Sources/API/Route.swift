@@ -13,6 +13,12 @@ public enum Route {
     case units = "GET /workunits/{context_id}"
     case contexts = "GET /contexts"
     case context = "GET /contexts/{id}"
+    case changeContext = "PATCH /contexts/{id}"
+    case acquireLocks = "POST /locks"
+    case locks = "GET /locks"
+    case lock = "GET /locks/{path}"
+    case renewLock = "PUT /locks/{path}"
+    case releaseLock = "DELETE /locks/{path}"
     case stream = "GET /stream"
     case livez = "GET /livez"
     case readyz = "GET /readyz"
@@ -32,20 +38,53 @@ public enum Route {
       case .units: 4
       case .contexts: 5
       case .context: 6
-      case .stream: 7
-      case .livez: 8
-      case .readyz: 9
-      case .healthz: 10
-      case .version: 11
-      case .metrics: 12
-      case .openapi: 13
-      case .none: 14
+      case .changeContext: 7
+      case .acquireLocks: 8
+      case .locks: 9
+      case .lock: 10
+      case .renewLock: 11
+      case .releaseLock: 12
+      case .stream: 13
+      case .livez: 14
+      case .readyz: 15
+      case .healthz: 16
+      case .version: 17
+      case .metrics: 18
+      case .openapi: 19
+      case .none: 20
       }
     }
-    private var isPost: Bool { self == .createUnit || self == .createUnits }
-    var methods: StaticString { isPost ? "POST" : "GET, HEAD" }
     func takes(_ method: Method) -> Bool {
-      isPost ? method == .post : method == .get || method == .head
+      switch self {
+      case .createUnit, .createUnits, .acquireLocks: method == .post
+      case .changeContext: method == .patch
+      case .renewLock: method == .put
+      case .releaseLock: method == .delete
+      default: method == .get || method == .head
+      }
+    }
+    /// Routes of the same paths, by other methods.
+    private var siblings: [Name] {
+      switch self {
+      case .context: [.changeContext]
+      case .locks: [.acquireLocks]
+      case .lock: [.renewLock, .releaseLock]
+      default: []
+      }
+    }
+    /// The route of this one's path that takes the method.
+    func taking(_ method: Method) -> Name? {
+      takes(method) ? self : siblings.first { $0.takes(method) }
+    }
+    /// For `Allow`: all methods of the path that `match` leads to.
+    var methods: StaticString {
+      switch self {
+      case .createUnit, .createUnits: "POST"
+      case .context: "GET, HEAD, PATCH"
+      case .locks: "GET, HEAD, POST"
+      case .lock: "GET, HEAD, PUT, DELETE"
+      default: "GET, HEAD"
+      }
     }
 
     /// The paths that lead here, as templates; `/v1` may stand before each. What `match` finds and what the
@@ -58,7 +97,9 @@ public enum Route {
       case .payload: ["/workunit/{id}/payload"]
       case .units: ["/workunits/{context_id}", "/contexts/{id}/workunits"]
       case .contexts: ["/contexts"]
-      case .context: ["/contexts/{id}"]
+      case .context, .changeContext: ["/contexts/{id}"]
+      case .locks, .acquireLocks: ["/locks"]
+      case .lock, .renewLock, .releaseLock: ["/locks/{path}"]
       case .stream: ["/stream", "/stream/sse", "/stream-sse"]
       case .livez: ["/livez"]
       case .readyz: ["/readyz"]
@@ -83,6 +124,12 @@ public enum Route {
         ]
       case .contexts: [.prefix, .agentOfContexts, .limit, .cursor]
       case .context: [.contextID, .include, .ifNoneMatch]
+      case .changeContext: [.contextID, .callingAgent, .ifMatch]
+      case .acquireLocks: [.callingAgent]
+      case .locks: [.prefixOfPaths, .agentOfLocks, .limit, .cursor]
+      case .lock: [.resourcePath]
+      case .renewLock: [.resourcePath, .callingAgent]
+      case .releaseLock: [.resourcePath, .callingAgent, .holder, .lockID, .force]
       case .stream: [.contexts, .start, .types, .agents, .events, .lastEventID]
       case .readyz: [.verbose]
       case .openapi: [.ifNoneMatch]
@@ -91,7 +138,7 @@ public enum Route {
     }
   }
 
-  /// A route and the segment of the path that names something.
+  /// A route and the part of the path that names something: a segment, or all that stands behind `/locks/`.
   struct Match {
     var name: Name
     var subject: ByteRun
@@ -107,6 +154,9 @@ public enum Route {
     if spells(first, "v1") {
       guard let next = segments.next() else { return nil }
       first = next
+    }
+    if spells(first, "locks"), case let rest = segments.rest, first.end < path.end {
+      return Match(name: .lock, subject: rest)
     }
     let second = segments.next()
     let third = segments.next()
@@ -132,6 +182,7 @@ public enum Route {
     if spells("workunit") { return .createUnit }
     if spells("workunits") { return .createUnits }
     if spells("contexts") { return .contexts }
+    if spells("locks") { return .locks }
     if spells("openapi.json") { return .openapi }
     if spells("healthz") { return .healthz }
     if spells("stream") || spells("stream-sse") { return .stream }

@@ -20,6 +20,11 @@ static inline void engram_batch_put(
   rocksdb_writebatch_put_cf(batch, family, (const char *)key, key_bytes, (const char *)value, value_bytes);
 }
 
+static inline void engram_batch_delete(
+    rocksdb_writebatch_t *batch, rocksdb_column_family_handle_t *family, const void *key, size_t key_bytes) {
+  rocksdb_writebatch_delete_cf(batch, family, (const char *)key, key_bytes);
+}
+
 // One value in two parts, without joining them first.
 static inline void engram_batch_put2(
     rocksdb_writebatch_t *batch, rocksdb_column_family_handle_t *family, const void *key, size_t key_bytes,

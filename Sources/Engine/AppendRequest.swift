@@ -12,10 +12,14 @@ public enum AppendOutcome {
   case refused(Problem)
 }
 
+/// Told of an append's outcome, on the loop of the connection.
+public protocol AppendCompletion: AnyObject {
+  func completed(_ request: AppendRequest)
+}
+
 /// One request to append units, all or none: made by a connection, which lends the request's body to its drafts
-/// until the outcome is there, and used again for the connection's next one. It is handed from the connection's
-/// loop to the home loop and back, and touched by one of them at a time: hence unchecked.
-public final class AppendRequest: @unchecked Sendable {
+/// until they are encoded or the outcome is there, and used again for the connection's next one.
+public final class AppendRequest: HomeRequest, @unchecked Sendable {
   /// A unit of the request, and what the home has found out about it.
   struct Part {
     /// Pinned while it is set.
@@ -37,10 +41,8 @@ public final class AppendRequest: @unchecked Sendable {
   }
 
   public internal(set) var outcome: AppendOutcome?
-  /// The loop whose connection waits.
-  public let loop: Int
-  /// The connection's task, which waits.
-  var continuation: UnsafeContinuation<Void, Never>?
+  /// Told of the outcome in place of a task that waits. Kept until then.
+  public var completion: (any AppendCompletion)?
   private let pool: UnitDraftPool
 
   // Touched by the home from `submit` to `completed`.
@@ -52,32 +54,27 @@ public final class AppendRequest: @unchecked Sendable {
   var holdsKey = false
   /// The store was asked for the key.
   var hasLookedUpKey = false
-  /// Reads of the store that it waits for.
-  var loads = 0
-  /// Why it is refused, to be told once what the refusal depends on is durable.
-  var refusal: Problem?
   /// What it is told once the position that this depends on is durable.
   var awaited: AppendOutcome?
-  /// Its units are in a batch.
-  var isEncoded = false
+  /// Its units are in a batch: what was lent to the drafts is no longer needed.
+  public internal(set) var isEncoded = false
   /// Keeps the units' memory.
   var batch: Batch?
 
   /// - Parameter pool: of the loop's drafts.
   public init(loop: Int, pool: UnitDraftPool = UnitDraftPool()) {
-    self.loop = loop
     self.pool = pool
+    super.init(loop: loop)
   }
 
-  /// Forgets units and outcome.
-  public func reset() {
+  public override func reset() {
+    super.reset()
     outcome = nil
     pool.give(&drafts)
     pool.give(&parts)
     key = nil
     holdsKey = false
     hasLookedUpKey = false
-    refusal = nil
     awaited = nil
     isEncoded = false
     batch = nil
@@ -108,8 +105,8 @@ public final class AppendRequest: @unchecked Sendable {
     self.key = Key(name: name, prefixBytes: name.count - key.count, requestHash: requestHash)
   }
 
-  /// The units are encoded: their drafts may serve the next request, while they are still near. Thread of the pool.
-  func letGoOfDrafts() {
+  /// The units are encoded: their drafts may serve the next request, while they are still near.
+  override func letGo() {
     if isEncoded { pool.give(&drafts) }
   }
 
@@ -127,11 +124,38 @@ public final class AppendRequest: @unchecked Sendable {
   /// The appended unit at `index`, after `appended`; lives until the request is reset.
   public func unit(_ index: Int) -> EventView? { batch?.record(parts[index].recordIndex) }
 
-  /// Resumes the connection's task. On its loop's thread, once the outcome is there.
-  func resume() {
-    let waiting = continuation
-    continuation = nil
-    waiting?.resume()
+  // MARK: At the home
+
+  override func admit(to home: Home) -> Bool { home.admit(append: self) }
+  override func place(in home: Home) -> Bool { home.place(append: self) }
+
+  override func settle(in batch: Batch?) {
+    if let awaited {
+      outcome = awaited
+    } else {
+      self.batch = batch
+      outcome = .appended
+    }
+  }
+
+  override func refuse(_ problem: Problem) { outcome = .refused(problem) }
+
+  override func leave(_ home: Home) {
+    unpin()
+    if holdsKey { home.releaseKey(self) }
+  }
+
+  func unpin() {
+    for index in parts.indices {
+      parts[index].context?.pins -= 1
+      parts[index].context = nil
+    }
+  }
+
+  override func resume() {
+    guard let completion else { return super.resume() }
+    self.completion = nil
+    completion.completed(self)
   }
 }
 

@@ -3,6 +3,8 @@ public import Telemetry
 /// What the engine counts. Written on the home thread, read on any.
 public final class EngineMetrics: Sendable {
   let units: Counter
+  let lockEvents: Counter
+  let contextChanges: Counter
   let batches: Counter
   let batchUnits: Histogram
   let batchBytes: Histogram
@@ -31,6 +33,9 @@ public final class EngineMetrics: Sendable {
 
   public init(_ registry: Registry) {
     units = registry.counter("engram_units_appended_total", "Units sequenced into the log.")
+    lockEvents = registry.counter(
+      "engram_lock_events_total", "Locks acquired, renewed, released and expired, together.")
+    contextChanges = registry.counter("engram_context_changes_total", "Changes of contexts by PATCH.")
     batches = registry.counter("engram_commit_batches_total", "Batches handed to the log.")
     batchUnits = registry.histogram("engram_commit_batch_units", "Events in a commit batch.", .count)
     batchBytes = registry.histogram(

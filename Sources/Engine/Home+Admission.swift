@@ -5,11 +5,43 @@ internal import WAL
 
 /// Admission: what an append names is brought into memory, or the append is refused.
 extension Home {
-  /// Takes an append whose draft is parsed and valid. Its outcome comes through `completed`, later.
-  public func submit(_ request: AppendRequest) {
-    if let problem = overload() { return refuse(request, problem) }
-    guard !isPaced, paced.isEmpty else { return paced.append((request, second)) }
+  /// Takes a command that is parsed and valid. Its outcome comes through `completed`, later.
+  public func submit(_ request: HomeRequest) {
+    if let lane = request.lane {
+      guard lane.current == nil else {
+        lane.waiting.append(request)
+        laneWaiting += 1
+        return
+      }
+      lane.current = request
+    }
+    begin(request)
+  }
+
+  private func begin(_ request: HomeRequest) {
+    if request.isWrite, let problem = overload() { return refuse(request, problem) }
+    guard !request.keepsPace || (!isPaced && paced.isEmpty) else { return paced.append((request, second)) }
     admit(request)
+  }
+
+  // MARK: Lanes
+
+  /// The request is sequenced or answered: the next one of its lane may go on.
+  func leaveLane(_ request: HomeRequest) {
+    guard let lane = request.lane, lane.current === request else { return }
+    lane.current = nil
+    if !lane.waiting.isEmpty { openLanes.append(lane) }
+  }
+
+  /// At the end of a turn.
+  func resumeLanes() {
+    while let lane = openLanes.popFirst() {
+      while lane.current == nil, let next = lane.waiting.popFirst() {
+        laneWaiting -= 1
+        lane.current = next
+        begin(next)
+      }
+    }
   }
 
   // MARK: Pace
@@ -49,9 +81,13 @@ extension Home {
   }
 
   /// Goes on with a request until it is sequenced, or waits for something.
-  func admit(_ request: AppendRequest) {
-    guard claimKey(request), clearIDs(request), bringContexts(request) else { return }
+  func admit(_ request: HomeRequest) {
+    guard request.admit(to: self) else { return }
     if !backlog.isEmpty || !place(request) { backlog.append(request) }
+  }
+
+  func admit(append request: AppendRequest) -> Bool {
+    claimKey(request) && clearIDs(request) && bringContexts(request)
   }
 
   // MARK: Ids
@@ -109,7 +145,7 @@ extension Home {
 
   /// Has `work` done where the disk may be waited for, then `done` here; refuses the request if too much waits.
   func load<Found: Sendable>(
-    _ request: AppendRequest, _ work: @escaping @Sendable () -> Found, done: @escaping (Found) -> Void
+    _ request: HomeRequest, _ work: @escaping @Sendable () -> Found, done: @escaping (Found) -> Void
   ) {
     loadsWaiting += 1
     let taken = surroundings?.read(work) { [self] found in
@@ -151,8 +187,8 @@ extension Home {
 
   /// A context that memory has or can get at once. Nil: the request waits for it to be loaded (`missing`, if nobody
   /// did before), or the request's `refusal` says why not.
-  private func residentContext(
-    _ id: UnsafeRawBufferPointer, _ request: AppendRequest, _ missing: inout [[UInt8]]
+  func residentContext(
+    _ id: UnsafeRawBufferPointer, _ request: HomeRequest, _ missing: inout [[UInt8]]
   ) -> ResidentContext? {
     if let context = sequencer.contexts.find(id) { return context }
     // One load at a time: were the context made resident, appended to and forgotten while an earlier read is
@@ -184,7 +220,7 @@ extension Home {
   }
 
   /// Has the request wait for a context that is, or is about to be, loaded once for all who wait for it.
-  private func awaitContext(_ id: [UInt8], _ request: AppendRequest) {
+  private func awaitContext(_ id: [UInt8], _ request: HomeRequest) {
     // A request that names it twice waits once.
     guard contextLoads[id]?.last !== request else { return }
     contextLoads[id, default: []].append(request)
@@ -194,7 +230,7 @@ extension Home {
 
   /// Loads contexts that only this request waits for, some with each read: a batch that names a thousand must not
   /// fill the queue of reads alone.
-  private func loadContexts(_ ids: [[UInt8]], _ request: AppendRequest) {
+  func loadContexts(_ ids: [[UInt8]], _ request: HomeRequest) {
     var rest = ids[...]
     while !rest.isEmpty {
       let group = Array(rest.prefix(limits.contextsPerRead))

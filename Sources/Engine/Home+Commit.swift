@@ -30,10 +30,12 @@ extension Home: CommitCompletion {
     for request in inFlightRequests { finish(request, in: batch) }
     inFlightRequests.removeAll(keepingCapacity: true)
     shrinkWindow()
+    payDebt(window.head)
     drainBacklog()
   }
 
   private func drainBacklog() {
+    guard settleLocks() else { return }
     while let request = backlog.first, place(request) { _ = backlog.popFirst() }
   }
 
@@ -44,6 +46,7 @@ extension Home: CommitCompletion {
     openRequests.removeAll()
     backlog.removeAll()
     paced.removeAll()
+    locks.removeAll()
     surroundings?.logFailed(reason)
   }
 }

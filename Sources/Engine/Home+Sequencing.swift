@@ -6,9 +6,14 @@ internal import WAL
 /// Sequencing: an admitted request becomes events in the open batch, all of it in one.
 extension Home {
   /// Turns an admitted request into events. False: there is no room until a batch is sealed.
-  func place(_ request: AppendRequest) -> Bool {
+  func place(_ request: HomeRequest) -> Bool {
+    // What is decided of locks stands before it in history.
+    settleLocks() && request.place(in: self)
+  }
+
+  func place(append request: AppendRequest) -> Bool {
     guard recheckIDs(request) else {
-      unpin(request)
+      request.unpin()
       admit(request)
       return true
     }
@@ -21,7 +26,7 @@ extension Home {
       return true
     }
     let decision = sequencer.decide(&command)
-    unpin(request)
+    request.unpin()
     switch decision {
     case .append:
       encode(request, into: memory, capacity: bytes)
@@ -37,7 +42,9 @@ extension Home {
     case .idTwice(let unit):
       refuse(request, .invalidRequest, unit, "/id", "is the id of another unit of this request")
     case .fenceRejected(let unit):
-      refuse(request, .fenceRejected, unit, "/fence", "names a lock that is not held with this token")
+      refuse(
+        request, .fenceRejected, unit, "/fence", "names a lock that is not held with this token",
+        after: sequencer.lastLockPosition)
     case .unexpectedSequence(let unit, let actual, let position):
       refuse(
         request, .preconditionFailed, unit, "/expected_sequence",
@@ -103,7 +110,7 @@ extension Home {
       command.units.append(
         Sequencer.Unit(
           context: context, agent: agent, change: change, chosenID: draft.id, hash: draft.contentHash,
-          stored: request.parts[index].storedHash, hasFence: draft.fence != nil,
+          stored: request.parts[index].storedHash, fence: draft.fence,
           expectedSequence: draft.expectedSequence?.rawValue,
           random: draft.id == nil ? surroundings?.randomBits() ?? 0 : 0))
     }
@@ -155,11 +162,13 @@ extension Home {
     }
     request.isEncoded = true
     openRequests.append(request)
+    leaveLane(request)
     metrics.units.add(UInt64(command.units.count))
   }
 
   /// Answers what depends on `position` once that is durable.
-  private func wait(_ request: AppendRequest, for position: Position) {
+  func wait(_ request: HomeRequest, for position: Position) {
+    leaveLane(request)
     if position <= window.head {
       finish(request)
     } else if let inFlight, position <= inFlight.lastPosition {
@@ -170,7 +179,7 @@ extension Home {
   }
 
   /// Room for `bytes` in the open batch, which is sealed if need be and if the log is free for it.
-  private func reserve(_ bytes: Int) -> UnsafeMutableRawPointer? {
+  func reserve(_ bytes: Int) -> UnsafeMutableRawPointer? {
     if let memory = builder.reserve(bytes) { return memory }
     guard !builder.isEmpty, canCommit else { return nil }
     commitOpenBatch()

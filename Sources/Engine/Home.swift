@@ -9,6 +9,8 @@ public import WAL
 public protocol HomeSurroundings: AnyObject {
   /// Microseconds since 1970.
   var wallClock: UInt64 { get }
+  /// Nanoseconds since some time ago, never set.
+  var monotonicClock: UInt64 { get }
   func randomBits() -> UInt64
   /// Runs a read of the store that may touch the disk, elsewhere, and `done` here. False: too many wait.
   func read<Found: Sendable>(
@@ -16,10 +18,14 @@ public protocol HomeSurroundings: AnyObject {
   ) -> Bool
   /// A batch is durable: every loop and the store are to learn of it before any reply leaves.
   func publish(_ batch: Batch)
-  /// An append has its outcome, and its batch was published before.
-  func completed(_ request: AppendRequest)
+  /// A command has its outcome, and its batch was published before.
+  func completed(_ request: HomeRequest)
   /// The oldest batch left the home's window; the others may let it go.
   func evicted(through position: Position)
+  /// `alarmRang` is to be called at this time of the monotonic clock, or earlier.
+  func setAlarm(at nanoseconds: UInt64)
+  /// What a start owes is durable: the server may be ready.
+  func begun()
   /// The log can't be written any more: nothing is acknowledged from here on, and the process must end.
   func logFailed(_ reason: String)
 }
@@ -43,18 +49,24 @@ public final class Home {
   package internal(set) var sequencer: Sequencer
   let builder: BatchBuilder
   var inFlight: Batch?
-  var openRequests: [AppendRequest] = []
-  var inFlightRequests: [AppendRequest] = []
-  var backlog = Ring<AppendRequest>()
-  var contextLoads: [[UInt8]: [AppendRequest]] = [:]
+  var openRequests: [HomeRequest] = []
+  var inFlightRequests: [HomeRequest] = []
+  var backlog = Ring<HomeRequest>()
+  var contextLoads: [[UInt8]: [HomeRequest]] = [:]
   var keys = IdempotencyTable()
   /// Requests whose key another one has let go of: they go on at the end of the turn.
-  var released = Ring<AppendRequest>()
+  var released = Ring<HomeRequest>()
+  /// Lanes whose next request may go on, at the end of the turn.
+  var openLanes = Ring<RequestLane>()
+  /// Requests behind others of their lane.
+  var laneWaiting = 0
   /// Requests that wait for the store, which is behind, and the second in which each came.
-  var paced = Ring<(request: AppendRequest, second: Int)>()
+  var paced = Ring<(request: HomeRequest, second: Int)>()
   var second = 0
   /// The command in hand: its memory is used again.
   var command = Sequencer.Append()
+  /// Locks on their way into the log, and who waits for one.
+  var locks = LockJournal()
   var loadsWaiting = 0
   /// Bytes in the window that the store has not applied.
   public internal(set) var unappliedBytes = 0
@@ -89,12 +101,12 @@ public final class Home {
 
   public var isIdle: Bool {
     inFlight == nil && builder.isEmpty && backlog.isEmpty && loadsWaiting == 0 && released.isEmpty
-      && keys.waitingCount == 0 && paced.isEmpty
+      && keys.waitingCount == 0 && paced.isEmpty && laneWaiting == 0 && locks.isIdle
   }
   public var tail: Position { sequencer.tail }
   public var isOverloaded: Bool { state == .running && overload() != nil }
   public var waitingCount: Int {
-    backlog.count + loadsWaiting + keys.waitingCount + released.count + paced.count
+    backlog.count + loadsWaiting + keys.waitingCount + released.count + paced.count + laneWaiting
   }
   public var residentContexts: Int { sequencer.contexts.count }
 
@@ -109,6 +121,8 @@ public final class Home {
       if state == .failed { refuse(request, Home.stopped) } else { admit(request) }
     }
     resumePaced()
+    resumeLanes()
+    setAlarm()
     if !builder.isEmpty, canCommit { commitOpenBatch() }
   }
 
@@ -187,32 +201,21 @@ public final class Home {
   static var readsFull: Problem { Problem(.unavailable, "too many reads wait; try again") }
 
   /// What the request depends on is durable: it is told. Its memory is the connection's again.
-  func finish(_ request: AppendRequest, in batch: Batch? = nil) {
+  func finish(_ request: HomeRequest, in batch: Batch? = nil) {
     if let refusal = request.refusal { return refuse(request, refusal) }
-    if let awaited = request.awaited {
-      complete(request, awaited)
-    } else {
-      request.batch = batch
-      complete(request, .appended)
-    }
+    request.settle(in: batch)
+    complete(request)
   }
 
-  func refuse(_ request: AppendRequest, _ problem: Problem) {
+  func refuse(_ request: HomeRequest, _ problem: Problem) {
     metrics.refusals.add()
-    complete(request, .refused(problem))
+    request.refuse(problem)
+    complete(request)
   }
 
-  private func complete(_ request: AppendRequest, _ outcome: AppendOutcome) {
-    unpin(request)
-    if request.holdsKey { releaseKey(request) }
-    request.outcome = outcome
+  private func complete(_ request: HomeRequest) {
+    leaveLane(request)
+    request.leave(self)
     surroundings?.completed(request)
-  }
-
-  func unpin(_ request: AppendRequest) {
-    for index in request.parts.indices {
-      request.parts[index].context?.pins -= 1
-      request.parts[index].context = nil
-    }
   }
 }

@@ -24,6 +24,9 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
   let metrics: EngineMetrics
   private let readPool: ReadPool
   private let housekeeping: Housekeeping
+  private let alarm = LockAlarm()
+  /// Called on the home loop, once: what the start owes is durable.
+  private var onBegun: (@Sendable () -> Void)?
   /// Random words in stock: one system call for 32 of them, as many as getentropy(3) gives.
   private var randomWords: [UInt64] = []
   private let condition = Mutex(Condition())
@@ -74,11 +77,18 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
     housekeeping.engine = self
   }
 
-  /// Begins to keep house and to apply. Before the loops start.
-  public func start() {
+  /// Begins to keep house and to apply, then calls `begun` on the home loop once what the start owes is durable: that
+  /// locks have their full time again. Before the loops start.
+  public func start(_ begun: @escaping @Sendable () -> Void = {}) {
     applier.start()
+    onBegun = begun
+    alarm.home = home
     let housekeeping = housekeeping
-    homeLoop.perform { housekeeping.start() }
+    let alarm = alarm
+    homeLoop.perform {
+      housekeeping.start()
+      alarm.home?.begin()
+    }
   }
 
   public var state: Condition { condition.withLock { $0 } }
@@ -99,6 +109,12 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
     clock_gettime(CLOCK_REALTIME, &time)
     return UInt64(max(0, time.tv_sec)) &* 1_000_000 &+ UInt64(time.tv_nsec / 1000)
   }
+
+  public var monotonicClock: UInt64 { homeLoop.now }
+
+  public func setAlarm(at nanoseconds: UInt64) { alarm.set(homeLoop, at: nanoseconds) }
+
+  public func begun() { onBegun?() }
 
   public func randomBits() -> UInt64 {
     if let word = randomWords.popLast() { return word }
@@ -147,7 +163,7 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
     housekeeping.lastCommit = homeLoop.now
   }
 
-  public func completed(_ request: AppendRequest) {
+  public func completed(_ request: HomeRequest) {
     if request.loop == homeLoop.index {
       request.resume()
     } else {
@@ -171,7 +187,12 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
     // By index: without the optimizer an iterator is allocated, and this is every turn.
     for index in engines.indices {
       let engine = engines[index]
-      engine.toHome?.drain { home.submit($0) }
+      engine.toHome?.drain { call in
+        switch call {
+        case .request(let request): home.submit(request)
+        case .abandoned(let request): home.abandon(request)
+        }
+      }
     }
   }
 
@@ -196,6 +217,7 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
   /// too. Everything else goes on. Home loop.
   public func beginEnding() {
     change { $0.isDraining = true }
+    home.endWaits()
     housekeeping.isEnding = true
   }
 
@@ -210,5 +232,21 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
     applier.stop()
     log.close()
     store.close()
+  }
+}
+
+/// Wakes the home when a lock or a wait for one is due. Home loop.
+private final class LockAlarm: TimerTarget, @unchecked Sendable {
+  weak var home: Home?
+  private var timer = TimerID.none
+
+  func set(_ loop: EventLoop, at nanoseconds: UInt64) {
+    loop.cancel(timer)
+    timer = loop.setTimer(after: nanoseconds > loop.now ? nanoseconds - loop.now : 0, self, tag: 0)
+  }
+
+  func timerFired(tag: UInt64) {
+    timer = .none
+    home?.alarmRang()
   }
 }

@@ -67,17 +67,24 @@ extension LoopEngine {
     return page
   }
 
+  /// Units and context events of these contexts (nil: all), as the next function has it.
+  public func events(
+    after: Position, through: Position, contexts: [[UInt8]]?, bytesMax: Int
+  ) async throws(Problem) -> (page: UnitPage, scannedThrough: Position) {
+    try await events(after: after, through: through, filter: .inContexts(contexts), bytesMax: bytesMax)
+  }
+
   /// Matching events behind `after` up to `through`, from the store, in log order, about `bytesMax` of them.
   /// - Returns: the events, and the position up to which nothing that matches is missing.
   public func events(
-    after: Position, through: Position, contexts: [[UInt8]]?, bytesMax: Int
+    after: Position, through: Position, filter: EventFilter, bytesMax: Int
   ) async throws(Problem) -> (page: UnitPage, scannedThrough: Position) {
     let store = store
     let found = try await read { () -> StoredRecords in
       let records = StoredRecords()
       records.collect { take throws(StoreError) in
         records.scannedThrough = try store.events(
-          after: after, through: through, contexts: contexts, bytesMax: bytesMax
+          after: after, through: through, filter: filter, bytesMax: bytesMax
         ) {
           take($0)
           return true

@@ -7,8 +7,15 @@ public import WAL
 /// What the home tells another loop, in this order: a batch before any reply that depends on it.
 enum HomeMessage {
   case published(Batch)
-  case completed(AppendRequest)
+  case completed(HomeRequest)
   case evicted(through: Position)
+}
+
+/// What a loop tells the home.
+enum HomeCall {
+  case request(HomeRequest)
+  /// The connection of a request for locks is gone.
+  case abandoned(LockRequest)
 }
 
 /// Who on a loop wants to know of each published batch: the loop's live streams.
@@ -25,7 +32,7 @@ public final class LoopEngine {
   unowned let engine: LiveEngine
   let store: any EventStore
   /// Nil on the home loop, which calls the home directly.
-  let toHome: Mailbox<AppendRequest>?
+  let toHome: Mailbox<HomeCall>?
   let fromHome: Mailbox<HomeMessage>?
   /// Messages that found the mailbox full; touched by the home thread.
   var overflow = Ring<HomeMessage>()
@@ -47,22 +54,36 @@ public final class LoopEngine {
 
   // MARK: Writing
 
-  /// Appends the request's draft, and returns once its outcome is durable, or refused. Suspends.
-  public func append(_ request: AppendRequest) async {
+  /// Has the home perform the request, and returns once its outcome is durable, or refused. Suspends.
+  public func perform(_ request: HomeRequest) async {
     await withUnsafeContinuation { continuation in
       request.continuation = continuation
-      if let toHome {
-        if toHome.push(request) {
-          engine.homeLoop.wakeIfAsleep()
-        } else {
-          request.outcome = .refused(Problem(.unavailable, "too many writes wait; try again"))
-          request.resume()
-        }
-      } else {
-        engine.home.submit(request)
-        request.letGoOfDrafts()
-      }
+      hand(request)
     }
+  }
+
+  /// Has the home append the request's units; its `completion` is told. What its drafts borrow must stay as it is
+  /// until the request `isEncoded` or complete, of which it may be either when this returns.
+  public func submit(_ request: AppendRequest) { hand(request) }
+
+  private func hand(_ request: HomeRequest) {
+    guard let toHome else {
+      engine.home.submit(request)
+      return request.letGo()
+    }
+    if toHome.push(.request(request)) {
+      engine.homeLoop.wakeIfAsleep()
+    } else {
+      request.refuse(Problem(.unavailable, "too many writes wait; try again"))
+      request.resume()
+    }
+  }
+
+  /// The connection of a request for locks is gone: it waits no more.
+  public func abandon(_ request: LockRequest) {
+    guard let toHome else { return engine.home.abandon(request) }
+    // A full mailbox: the grant is released when it comes.
+    if toHome.push(.abandoned(request)) { engine.homeLoop.wakeIfAsleep() }
   }
 
   // MARK: Turns

@@ -68,18 +68,18 @@ extension Home {
     var sequencer = Sequencer(
       tail: tail, logTime: LogTime(microseconds: 0), residentContextsMax: limits.residentContextsMax,
       residentAgentsMax: limits.residentAgentsMax)
+    // The store may know of later events than the first batches: what the log holds of a lock has the last word.
+    _ = try store.locks { event in
+      sequencer.replayLock(event)
+      return true
+    }
     for batch in batches {
       window.append(batch)
       for offset in 0..<batch.count { try Home.replay(batch.record(offset), store, &sequencer) }
     }
     if batches.isEmpty, tail > .zero {
       // Time goes on where the last event left it, even if the clock was set back meanwhile.
-      _ = try store.events(
-        after: Position(tail.rawValue - 1), through: tail, contexts: nil, bytesMax: 1
-      ) { event in
-        sequencer.observe(event)
-        return true
-      }
+      _ = try store.event(at: tail) { sequencer.observe($0) }
     }
     self.init(
       log: log, store: store, sequencer: sequencer, window: window, applied: store.appliedPosition(),
@@ -88,12 +88,16 @@ extension Home {
       adopt(batch)
       adoptKeys(batch)
     }
+    oweRestart()
   }
 
   private static func replay(
     _ event: EventView, _ store: any EventStore, _ sequencer: inout Sequencer
   ) throws(StoreError) {
-    guard let id = event.contextID else { return sequencer.observe(event) }
+    guard let id = event.contextID else {
+      sequencer.observe(event)
+      return sequencer.replayLock(event)
+    }
     if let context = sequencer.contexts.find(id) { return sequencer.replay(event, in: context) }
     var context = ResidentContext(new: id)
     switch Home.load(id, from: store, tier: .disk) {

@@ -1,4 +1,5 @@
 internal import Bytes
+package import Locks
 package import Model
 
 /// Decides commands, one after the other, against the state that the log's events have made, and says which
@@ -32,7 +33,8 @@ package struct Sequencer {
     package var hash: ContentHash
     /// The unit that the store or the window has under that id, if any.
     package var stored: ContentHash?
-    package var hasFence: Bool
+    /// The lock that must be held, canonical path and token; the path must stay in memory until the command is decided.
+    package var fence: (path: UnsafeRawBufferPointer, token: UInt64)?
     package var expectedSequence: UInt64?
     package var random: UInt64
 
@@ -46,7 +48,8 @@ package struct Sequencer {
 
     package init(
       context: ResidentContext, agent: UnsafeRawBufferPointer, change: ContextChange, chosenID: UnitID?,
-      hash: ContentHash, stored: ContentHash?, hasFence: Bool, expectedSequence: UInt64?, random: UInt64
+      hash: ContentHash, stored: ContentHash?,
+      fence: (path: UnsafeRawBufferPointer, token: UInt64)?, expectedSequence: UInt64?, random: UInt64
     ) {
       self.context = context
       self.agent = agent
@@ -54,7 +57,7 @@ package struct Sequencer {
       self.chosenID = chosenID
       self.hash = hash
       self.stored = stored
-      self.hasFence = hasFence
+      self.fence = fence
       self.expectedSequence = expectedSequence
       self.random = random
     }
@@ -85,9 +88,12 @@ package struct Sequencer {
     var hash: ContentHash
   }
 
-  package private(set) var tail: Position
-  package private(set) var logTime: LogTime
+  package internal(set) var tail: Position
+  package internal(set) var logTime: LogTime
   package var contexts: ResidentContexts
+  package internal(set) var locks = LockTable()
+  /// Of the newest event of locks: what a refusal tells of them depends on it.
+  package internal(set) var lastLockPosition = Position.zero
   private var ids = UnitIDMaker()
   private var pending: [UnitID: Pending] = [:]
   private var pendingOrder = Ring<(position: Position, id: UnitID)>(capacity: 64)
@@ -109,8 +115,10 @@ package struct Sequencer {
   /// Decides the checks in api.md's order: ids, fences, expected sequences. (Keys precede them.)
   package mutating func decide(_ command: inout Append) -> Decision {
     if let decision = checkIDs(command) { return decision }
-    // A fence names a lock that is held now; nothing in this history grants one.
-    for unit in command.units.indices where command.units[unit].hasFence { return .fenceRejected(unit: unit) }
+    for unit in command.units.indices {
+      guard let fence = command.units[unit].fence, !locks.holds(fence.path, token: fence.token) else { continue }
+      return .fenceRejected(unit: unit)
+    }
     if let decision = checkSequences(&command) { return decision }
     append(&command)
     return .append
@@ -210,6 +218,22 @@ package struct Sequencer {
     context.joiningUnit = index
     context.joinedFrom = listed
     context.state.revision += 1
+  }
+
+  /// Changes a context to `state`, which is of the same id: its next revision.
+  /// - Returns: the position of the event that says so.
+  package mutating func change(
+    _ context: ResidentContext, to state: ContextState, wallClock: UInt64
+  ) -> Position {
+    logTime = max(logTime, LogTime(microseconds: wallClock))
+    tail = tail.next
+    contexts.agentsChanged(by: state.agents.count - context.state.agents.count)
+    context.state = state
+    context.state.revision += 1
+    context.state.updatedAt = logTime
+    if context.state.revision == 1 { context.state.createdAt = logTime }
+    context.lastPosition = tail
+    return tail
   }
 
   /// Everything up to `position` is published: the window knows those units now.

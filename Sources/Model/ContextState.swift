@@ -63,6 +63,29 @@ public struct ContextState: Hashable, Sendable {
     agentPrints.remove(at: index)
     return true
   }
+
+  /// Lists those who are not listed yet. In the time of one pass, however many they are.
+  /// - Returns: false if the list would be too long; then some are listed.
+  mutating func addAgents(_ new: [[UInt8]]) -> Bool {
+    var known = Set(agentPrints)
+    for agent in new {
+      let print = agent.withUnsafeBytes { Fingerprint.of($0).low }
+      if !known.insert(print).inserted, agent.withUnsafeBytes({ agentIndex($0) }) != nil { continue }
+      guard agents.count < Limits.contextAgentsMax else { return false }
+      agents.append(agent)
+      agentPrints.append(print)
+    }
+    return true
+  }
+
+  /// Takes those who are listed from the list, in one pass.
+  mutating func removeAgents(_ old: [[UInt8]]) {
+    guard !old.isEmpty else { return }
+    let gone = Set(old)
+    let left = agents.indices.filter { !gone.contains(agents[$0]) }
+    agentPrints = left.map { agentPrints[$0] }
+    agents = left.map { agents[$0] }
+  }
 }
 
 /// A context's JSON, and the record of its event.

@@ -57,6 +57,26 @@ public enum Limits {
 
   /// Bytes of a canonical lock path: it is a key of the store. Answer: 400 `invalid_request`.
   public static let resourcePathBytesMax = 1024
+  /// Paths of one request for locks: each is an event of one batch. Answer: 400 `invalid_request`.
+  public static let lockPathsMax = 32
+  /// How long a lock may be held without a renewal, in microseconds. Answer: 400 `invalid_request`.
+  public static let lockTTLMicrosecondsMin: UInt64 = 100_000
+  public static let lockTTLMicrosecondsMax: UInt64 = 86_400_000_000
+  /// How long a lock is held where the request doesn't say, in microseconds.
+  public static let lockTTLMicrosecondsDefault: UInt64 = 60_000_000
+  /// Seconds that a request for locks may wait: it keeps a connection. Answer: 400 `invalid_request`.
+  public static let lockWaitSecondsMax: UInt64 = 300
+  /// Paths that one agent holds or waits for. Answer: 429 `rate_limited`.
+  public static let agentLocksMax = 100
+  /// Paths that are held or waited for, of the server: they are held in memory. Answer: 503 `unavailable`.
+  public static let locksMax = 100_000
+  /// Bytes of a lock's metadata as JSON: it is in each of the lock's events, and those of one request for
+  /// `lockPathsMax` locks are one batch. Answer: 400 `invalid_request`.
+  public static let lockMetadataBytesMax = 64 << 10
+  /// Bytes of names and metadata of locks and of requests that wait for them. Answer: 503 `unavailable`.
+  public static let lockBytesMax = 256 << 20
+  /// Requests that wait for locks, of the server: the search for cycles walks along them. Answer: 503 `unavailable`.
+  public static let lockWaitersMax = 10_000
 
   // MARK: Queries
 

@@ -12,6 +12,20 @@ public struct Problem: Error, Hashable, Sendable {
     }
   }
 
+  /// A member of the body beyond those of every problem (RFC 9457, section 3.2).
+  public struct Member: Hashable, Sendable {
+    public enum Value: Hashable, Sendable {
+      case text(String)
+      case texts([String])
+    }
+    public var name: String
+    public var value: Value
+    public init(_ name: String, _ value: Value) {
+      self.name = name
+      self.value = value
+    }
+  }
+
   /// `Content-Type` of the body.
   public static let mediaType: StaticString = "application/problem+json"
   /// What stands before the code in the `type` member: a name, not an address to fetch.
@@ -20,11 +34,13 @@ public struct Problem: Error, Hashable, Sendable {
   public var code: ErrorCode
   public var detail: String
   public var errors: [Field]
+  public var members: [Member]
 
-  public init(_ code: ErrorCode, _ detail: String, errors: [Field] = []) {
+  public init(_ code: ErrorCode, _ detail: String, errors: [Field] = [], members: [Member] = []) {
     self.code = code
     self.detail = detail
     self.errors = errors
+    self.members = members
   }
 
   /// A problem with one field.
@@ -65,9 +81,10 @@ public struct Problem: Error, Hashable, Sendable {
   /// Room that `write` needs at most, in bytes.
   public func bytesMax(requestID: UnsafeRawBufferPointer) -> Int {
     // A byte of text becomes six at worst. 512 hold every name, title and bracket.
-    errors.reduce(512 + 6 * (detail.utf8.count + requestID.count)) {
+    let fields = errors.reduce(512 + 6 * (detail.utf8.count + requestID.count)) {
       $0 + 64 + 6 * ($1.pointer.utf8.count + $1.detail.utf8.count)
     }
+    return members.reduce(fields) { $0 + $1.bytesMax }
   }
 
   /// Writes the body, one line. Requires `bytesMax` bytes of room.
@@ -96,7 +113,35 @@ public struct Problem: Error, Hashable, Sendable {
       }
       out.run("]")
     }
+    for member in members { member.write(to: &out) }
     out.run("}")
+  }
+}
+
+extension Problem.Member {
+  fileprivate var bytesMax: Int {
+    let texts: [String]
+    switch value {
+    case .text(let text): texts = [text]
+    case .texts(let several): texts = several
+    }
+    return texts.reduce(16 + name.utf8.count) { $0 + 8 + 6 * $1.utf8.count }
+  }
+
+  fileprivate func write(to out: inout ByteWriter) {
+    out.run(",")
+    out.quoted(name)
+    out.run(":")
+    switch value {
+    case .text(let text): out.quoted(text)
+    case .texts(let texts):
+      out.run("[")
+      for (place, text) in texts.enumerated() {
+        if place > 0 { out.run(",") }
+        out.quoted(text)
+      }
+      out.run("]")
+    }
   }
 }
 

@@ -469,6 +469,7 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
 
   func socketReachedEnd(_ s: Socket) {
     isEnded = true
+    exchange.abandon()
     // A request that is complete is still answered.
     if phase == .head || phase == .body { close() }
   }
@@ -483,6 +484,7 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
   func socketClosed(_ s: Socket, reason: SocketCloseReason) {
     socket.loop.cancel(timer)
     acceptor.closed(self)
+    exchange.abandon()
     if phase == .handling, !isWaitingForDrain {
       // The task still uses the request's bytes: it ends after its answer, which goes nowhere.
       return

@@ -24,6 +24,8 @@ public struct ServerFailure: Error, CustomStringConvertible {
 public final class Server: @unchecked Sendable {
   /// Seconds that answers under way are waited for at the end.
   static let drainSeconds: UInt64 = 10
+  /// Seconds that a start waits for the log to take its first event.
+  static let beginSeconds: UInt64 = 5
 
   private let configuration: Configuration
   private let logger: Logger
@@ -151,15 +153,20 @@ public final class Server: @unchecked Sendable {
   /// Starts the loops and begins to accept.
   public func start() {
     logStart()
-    engine.start()
+    let begun = Countdown(1)
+    engine.start { begun.countDown() }
+    for acceptor in acceptors {
+      acceptor.services.engine.loop.perform { acceptor.start() }
+      acceptor.services.engine.loop.start()
+    }
+    // Locks are held for their full time again before anybody may ask. With the storage full that waits for room, and
+    // what can be read is served meanwhile.
+    if !begun.wait(seconds: Server.beginSeconds) {
+      logger.warning("the log takes no event yet that gives locks their time again: writes wait for it")
+    }
     for (acceptor, listener) in zip(acceptors, listeners) {
-      let loop = listener.loop
       listener.delegate = acceptor
-      loop.perform {
-        acceptor.start()
-        listener.start()
-      }
-      loop.start()
+      listener.loop.perform { listener.start() }
     }
     status.isServing.store(true, ordering: .releasing)
   }

@@ -41,6 +41,30 @@ struct UnitChunk {
   }
 }
 
+/// A filter, ready to be asked about many events.
+struct EventSieve {
+  let filter: EventFilter
+  /// Nil for all.
+  let contexts: ContextSet?
+
+  init(_ filter: EventFilter) {
+    self.filter = filter
+    contexts = filter.contexts.map { ContextSet($0) }
+  }
+
+  /// Of a unit by its key in `units`.
+  func admits(unitsKey key: UnsafeRawBufferPointer) -> Bool {
+    filter.units && (contexts?.contains(unitsKey: key) ?? true)
+  }
+
+  /// Of an event that isn't a unit.
+  func admits(_ event: EventView) -> Bool {
+    guard filter.admits(kind: event.kind) else { return false }
+    return event.kind == .lock
+      ? filter.admitsLock(event.resourcePath) : contexts?.contains(event.contextID) ?? true
+  }
+}
+
 /// Contexts asked for, looked up by bytes that lie elsewhere.
 struct ContextSet {
   let sorted: [[UInt8]]

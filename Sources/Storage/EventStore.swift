@@ -70,14 +70,25 @@ public protocol EventStore: AnyObject, Sendable {
   /// not: the caller looks at the time.
   func keptAnswer(_ name: [UInt8], tier: ReadTier) throws(StoreError) -> Lookup<KeptAnswer>
 
-  /// Events above `after` up to `through`, in log order, until `body` says false or `bytesMax` is passed (by the
-  /// event handed over last). May read the disk.
-  /// - Parameter contexts: nil for all.
+  /// Events above `after` up to `through` that the filter wants, in log order, until `body` says false or `bytesMax`
+  /// is passed (by the event handed over last). Costs what it looks at, which is bounded: few contexts and locks
+  /// are found by indexes, records of units that aren't wanted are never read. May read the disk.
   /// - Returns: the position up to which every matching event has been handed over. Below `through` when the
   ///   scan ended early or when `through` is not applied yet: call again from there.
   func events(
-    after: Position, through: Position, contexts: [[UInt8]]?, bytesMax: Int, _ body: (EventView) -> Bool
+    after: Position, through: Position, filter: EventFilter, bytesMax: Int, _ body: (EventView) -> Bool
   ) throws(StoreError) -> Position
+
+  /// Hands the event at a position to `body`, whatever its kind: for recovery. May read the disk.
+  func event(at position: Position, _ body: (EventView) -> Void) throws(StoreError) -> Presence
+
+  /// The locks that are held, each as the latest event of its path (acquired or renewed), in order of path, until `body`
+  /// says false: for recovery. As of what is applied to the family `locks`; before the first `apply` that is
+  /// `marksAtOpen[.locks]`. May read the disk.
+  func locks(_ body: (EventView) -> Bool) throws(StoreError) -> ScanEnd
+
+  /// The latest restart that is applied to the family `locks`. May read the disk.
+  func lastRestart() throws(StoreError) -> StoredRestart?
 
   /// The first position that the store holds; nil when it is empty.
   func lowestPosition() throws(StoreError) -> Position?
@@ -156,6 +167,17 @@ public struct KeptAnswer: Hashable, Sendable {
     self.init(
       requestHash: requestHash, first: event.position,
       last: Position(event.position.rawValue &+ UInt64(event.requestRemainder)), logTime: event.logTime)
+  }
+}
+
+/// An event of the kind `restart`.
+public struct StoredRestart: Hashable, Sendable {
+  public var position: Position
+  public var logTime: LogTime
+
+  public init(position: Position, logTime: LogTime) {
+    self.position = position
+    self.logTime = logTime
   }
 }
 

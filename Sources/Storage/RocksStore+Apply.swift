@@ -17,6 +17,8 @@ final class ApplyWriter {
   let batch: OpaquePointer = rocksdb_writebatch_create()
   private var marks: StoreMarks
   private var parsed: [ParsedEvent] = []
+  /// Whether events of locks or restarts are among them.
+  private var hasLocks = false
   private var groups = ContextGroups()
   private var strips = PendingStrips()
   /// Whether the batch holds the strips.
@@ -63,6 +65,7 @@ final class ApplyWriter {
     putAgents(records, database.handle(.agents))
     putKeys(records, database.handle(.idempotency))
     putFilters(records, database.handle(.filters))
+    if hasLocks { putLocks(records, after: marks[.locks], database.handle(.locks)) }
     for family in StoreFamily.allCases where advances(family) {
       // During replay a family may be ahead of the batch: its mark never goes back.
       putMark(max(marks[family], upTo), database.handle(family))
@@ -96,6 +99,7 @@ final class ApplyWriter {
   private func parse(_ records: [EventView], upTo: Position) throws(StoreError) {
     parsed.removeAll(keepingCapacity: true)
     groups.removeAll()
+    hasLocks = false
     var previous = Position.zero
     for record in records {
       guard let event = ParsedEvent(record) else {
@@ -111,6 +115,7 @@ final class ApplyWriter {
           "apply", "position \(event.position.rawValue) after \(previous.rawValue), up to \(upTo.rawValue)")
       }
       previous = event.position
+      if event.kind == .lock || event.kind == .restart { hasLocks = true }
       groups.add(event, index: parsed.count)
       parsed.append(event)
     }
@@ -255,7 +260,8 @@ struct ParsedEvent {
     namespace = record.namespace
     kind = record.kind
     guard namespace != StoreKey.namespaceReserved, position > .zero else { return nil }
-    context = record.contextID ?? UnsafeRawBufferPointer(start: nil, count: 0)
+    let none = UnsafeRawBufferPointer(start: nil, count: 0)
+    context = record.contextID ?? none
     switch kind {
     case .unit:
       guard let head = record.unit, head.sequence > .zero, !context.isEmpty else { return nil }
@@ -264,7 +270,9 @@ struct ParsedEvent {
       guard record.context != nil, !context.isEmpty else { return nil }
     case .lock:
       guard record.lock != nil, record.resourcePath?.isEmpty == false else { return nil }
-    case .restart, nil: break
+      context = none
+    case .restart: context = none
+    case nil: break
     }
   }
 }

@@ -5,31 +5,60 @@ extension RocksStore {
   /// Up to this many contexts, each is scanned by itself and the scans are merged by position; beyond it, one scan of
   /// `log` that skips what isn't asked for is cheaper than that many iterators.
   static let mergedContextsMax = 32
-  /// Entries of `log` looked at in one call. The answer says how far it got, matches or not.
-  static let scannedEntriesMax = 100_000
 
   public func events(
-    after: Position, through: Position, contexts: [[UInt8]]?, bytesMax: Int, _ body: (EventView) -> Bool
+    after: Position, through: Position, filter: EventFilter, bytesMax: Int, _ body: (EventView) -> Bool
   ) throws(StoreError) -> Position {
     try checkOpen("scan the log")
     // What is not applied to every family yet can't be looked up across them.
     let through = min(through, appliedPosition())
     guard after < through else { return after }
-    guard let contexts else {
-      return try scanLog(after: after, through: through, filter: nil, bytesMax: bytesMax, body)
+    let sieve = EventSieve(filter)
+    // Locks alone have an index of their own: no context need be looked at.
+    let contexts = filter.units || filter.contextEvents ? sieve.contexts?.sorted : []
+    if let contexts, contexts.count <= RocksStore.mergedContextsMax {
+      return try merge(contexts, sieve, after: after, through: through, bytesMax: bytesMax, body)
     }
-    let wanted = ContextSet(contexts)
-    if wanted.sorted.count > RocksStore.mergedContextsMax {
-      return try scanLog(after: after, through: through, filter: wanted, bytesMax: bytesMax, body)
+    return try scanLog(sieve, after: after, through: through, bytesMax: bytesMax, body)
+  }
+
+  public func event(at position: Position, _ body: (EventView) -> Void) throws(StoreError) -> Presence {
+    let operation: StaticString = "read an event"
+    try checkOpen(operation)
+    var unitsKey: [UInt8]?
+    let found = try database.get(.log, StoreKey.log(position), .disk, for: operation) {
+      value throws(StoreError) in
+      if value.first == StoreKey.logReference, let key = value.tail(from: StoreKey.logReferenceHeadBytes) {
+        unitsKey = Array(key)
+      } else {
+        body(try RocksStore.record(ofLogValue: value, position, operation))
+      }
     }
-    return try mergeContexts(
-      wanted.sorted, after: after, through: through, bytesMax: bytesMax, body)
+    guard let unitsKey else { return found.presence }
+    let unit = try database.get(.units, unitsKey, .disk, for: operation) { value throws(StoreError) in
+      body(try RocksStore.view(value, operation))
+    }
+    // Replay may have brought `log` further than `units`; afterwards one without the other is damage.
+    if unit.presence == .notFound, isLevel {
+      throw .damaged(operation, "position \(position.rawValue) is in `log`, but not in `units`")
+    }
+    return unit.presence
+  }
+
+  /// Of an event that isn't a unit.
+  private static func record(
+    ofLogValue value: UnsafeRawBufferPointer, _ position: Position, _ operation: StaticString
+  ) throws(StoreError) -> EventView {
+    guard value.first == StoreKey.logRecord, let memory = value.tail(from: 1) else {
+      throw .damaged(operation, "the entry at position \(position.rawValue) is not an event")
+    }
+    return try view(memory, operation)
   }
 
   // MARK: - One scan of the log
 
   private func scanLog(
-    after: Position, through: Position, filter: ContextSet?, bytesMax: Int, _ body: (EventView) -> Bool
+    _ sieve: EventSieve, after: Position, through: Position, bytesMax: Int, _ body: (EventView) -> Bool
   ) throws(StoreError) -> Position {
     let upper = StoreKey.log(through) + [0]
     let cursor = RocksCursor(
@@ -39,7 +68,7 @@ extension RocksStore {
     var chunk = UnitChunk()
     var scanned = after
     var entries = 0
-    while cursor.isValid, entries < RocksStore.scannedEntriesMax, !budget.isSpent {
+    while cursor.isValid, entries < scannedEntriesMax, !budget.isSpent {
       entries += 1
       let position = try RocksStore.position(ofLogKey: cursor.key)
       let value = cursor.value
@@ -48,7 +77,7 @@ extension RocksStore {
         guard let length: UInt32 = value.number(at: 1),
           let key = value.tail(from: StoreKey.logReferenceHeadBytes)
         else { throw .damaged("scan the log", "the entry at position \(position.rawValue) is too short") }
-        if filter?.contains(unitsKey: key) ?? true {
+        if sieve.admits(unitsKey: key) {
           chunk.add(key, position, recordBytes: Int(length))
           budget.reserve(Int(length))
           if chunk.isFull, let stop = try read(&chunk, body) { return stop }
@@ -56,7 +85,7 @@ extension RocksStore {
       case StoreKey.logRecord:
         guard let memory = value.tail(from: 1) else { break }
         let record = try RocksStore.view(memory, "scan the log")
-        if filter?.contains(record.contextID) ?? true {
+        if sieve.admits(record) {
           if let stop = try read(&chunk, body) { return stop }
           budget.reserve(record.length)
           if !body(record) { return position }
@@ -108,29 +137,40 @@ extension RocksStore {
     return nil
   }
 
-  // MARK: - Merged scans of contexts
+  // MARK: - Merged scans
 
-  private func mergeContexts(
-    _ contexts: [[UInt8]], after: Position, through: Position, bytesMax: Int, _ body: (EventView) -> Bool
+  /// What the contexts have and, if wanted, what the locks have, merged by position.
+  private func merge(
+    _ contexts: [[UInt8]], _ sieve: EventSieve, after: Position, through: Position, bytesMax: Int,
+    _ body: (EventView) -> Bool
   ) throws(StoreError) -> Position {
-    var heap = PositionHeap<ContextScan>()
+    var heap = PositionHeap<any OrderedScan>()
+    let tags = [StoreKey.tagUnit, StoreKey.tagOther].filter {
+      $0 == StoreKey.tagUnit ? sieve.filter.units : sieve.filter.contextEvents
+    }
     for context in contexts {
-      for tag in [StoreKey.tagUnit, StoreKey.tagOther] {
+      for tag in tags {
         guard let scan = try ContextScan(self, context, tag: tag, after: after) else { continue }
         heap.push(scan, at: scan.position)
       }
     }
+    if sieve.filter.locks, let scan = try LockScan(self, after: after, through: through) {
+      heap.push(scan, at: scan.position)
+    }
     var budget = EventBudget(bytesMax: bytesMax)
+    var entries = 0
     while let (scan, position) = heap.first, position <= through {
-      let goesOn: Bool
-      if scan.tag == StoreKey.tagUnit {
-        let record = try RocksStore.view(scan.cursor.value, "scan contexts")
+      var goesOn = true
+      switch scan.find(sieve.filter) {
+      case .nothing: break
+      case .record(let memory):
+        let record = try RocksStore.view(memory, "scan events")
         budget.reserve(record.length)
         goesOn = body(record)
-      } else {
-        goesOn = try otherEvent(at: position, &budget, body)
+      case .inLog: goesOn = try otherEvent(at: position, &budget, body)
       }
-      if !goesOn || budget.isSpent { return position }
+      entries += 1
+      if !goesOn || budget.isSpent || entries >= scannedEntriesMax { return position }
       heap.replaceFirst(at: try scan.advance() ? scan.position : nil)
     }
     return through
@@ -139,29 +179,45 @@ extension RocksStore {
   private func otherEvent(at position: Position, _ budget: inout EventBudget, _ body: (EventView) -> Bool)
     throws(StoreError) -> Bool
   {
-    let operation: StaticString = "scan contexts"
+    let operation: StaticString = "scan events"
     var spent = budget
     let found = try database.get(.log, StoreKey.log(position), .disk, for: operation) {
       value throws(StoreError) in
-      guard value.first == StoreKey.logRecord, let memory = value.tail(from: 1) else {
-        throw .damaged(operation, "the entry at position \(position.rawValue) is not an event")
-      }
-      let record = try RocksStore.view(memory, operation)
+      let record = try RocksStore.record(ofLogValue: value, position, operation)
       spent.reserve(record.length)
       return body(record)
     }
     budget = spent
     guard case .found(let goesOn) = found else {
-      throw .damaged(operation, "position \(position.rawValue) is in `units`, but not in `log`")
+      throw .damaged(operation, "position \(position.rawValue) is in an index, but not in `log`")
     }
     return goesOn
   }
 }
 
+/// Entries of one index, in order of position.
+protocol OrderedScan: AnyObject {
+  /// Of the entry on which the scan stands.
+  var position: Position { get }
+  /// What the entry stands for, if the filter wants it.
+  func find(_ filter: EventFilter) -> ScannedEntry
+  /// - Returns: false at the end.
+  func advance() throws(StoreError) -> Bool
+}
+
+enum ScannedEntry {
+  /// Nothing that is wanted.
+  case nothing
+  /// A unit's record; valid until the scan advances.
+  case record(UnsafeRawBufferPointer)
+  /// An event that lies in `log`.
+  case inLog
+}
+
 /// One context's units, or its other events, in order of position.
-private final class ContextScan {
-  let tag: UInt8
-  let cursor: RocksCursor
+private final class ContextScan: OrderedScan {
+  private let tag: UInt8
+  private let cursor: RocksCursor
   private(set) var position = Position.zero
 
   /// Stands on the first event above `after`; nil if there is none.
@@ -170,7 +226,7 @@ private final class ContextScan {
     let lower = StoreKey.units(context, tag: tag, number: 0)
     let upper = StoreKey.units(context, tag: tag, number: .max)
     cursor = RocksCursor(
-      store.database, .units, from: lower, to: upper, .disk, withinPrefix: true, for: "scan contexts")
+      store.database, .units, from: lower, to: upper, .disk, withinPrefix: true, for: "scan events")
     var number = after.rawValue + 1
     if tag == StoreKey.tagUnit {
       guard case .found(let head) = try store.head(of: context, .disk), head.position > after else {
@@ -182,7 +238,10 @@ private final class ContextScan {
     guard try read() else { return nil }
   }
 
-  /// - Returns: false at the end.
+  func find(_ filter: EventFilter) -> ScannedEntry {
+    tag == StoreKey.tagUnit ? .record(cursor.value) : .inLog
+  }
+
   func advance() throws(StoreError) -> Bool {
     cursor.next()
     return try read()
@@ -194,11 +253,11 @@ private final class ContextScan {
       return false
     }
     if tag == StoreKey.tagUnit {
-      position = try RocksStore.view(cursor.value, "scan contexts").position
+      position = try RocksStore.view(cursor.value, "scan events").position
     } else {
       let key = cursor.key
       guard let number: UInt64 = key.number(at: key.count - 8) else {
-        throw .damaged("scan contexts", "a key of `units` has only \(key.count) bytes")
+        throw .damaged("scan events", "a key of `units` has only \(key.count) bytes")
       }
       position = Position(number.byteSwapped)
     }

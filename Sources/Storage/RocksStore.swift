@@ -16,6 +16,8 @@ public final class RocksStore: EventStore, @unchecked Sendable {
   let database: RocksDatabase
   /// Apply thread only.
   let writer: ApplyWriter
+  /// `StoreOptions`.
+  let scannedEntriesMax: Int
   private let applied: Atomic<UInt64>
   private let isClosed = Atomic<Bool>(false)
 
@@ -38,6 +40,7 @@ public final class RocksStore: EventStore, @unchecked Sendable {
       throw error
     }
     self.database = database
+    scannedEntriesMax = max(options.scannedEntriesMax, 1)
     applied = Atomic(marksAtOpen.lowest.rawValue)
     writer = ApplyWriter(marks: marksAtOpen)
   }
@@ -56,7 +59,7 @@ public final class RocksStore: EventStore, @unchecked Sendable {
     }
     let log = try database.get(.meta, StoreKey.log, .disk, for: "open") { [UInt8]($0) }
     if case .found(let version) = format {
-      guard let version, version == StoreKey.formatVersion else {
+      guard let version, version == StoreKey.formatVersion || version == StoreUpgrade.formerVersion else {
         throw .damaged(
           "open",
           "format version \(version ?? 0) of the store, of which this program knows only \(StoreKey.formatVersion)"
@@ -68,6 +71,7 @@ public final class RocksStore: EventStore, @unchecked Sendable {
       guard logUUID == nil || logUUID == owner else {
         throw .damaged("open", "the store belongs to another log")
       }
+      if version == StoreUpgrade.formerVersion { try StoreUpgrade.run(database) }
       return owner
     }
     for family in StoreFamily.allCases where try database.mark(family, persisted: false) > .zero {

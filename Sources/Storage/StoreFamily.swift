@@ -19,6 +19,8 @@ public enum StoreFamily: Int, CaseIterable, Hashable, Sendable {
   case idempotency
   /// Context, sequence → which units from there have which type, agent and pairs of metadata.
   case filters
+  /// Path → latest event of a lock that is held; positions of locks' events and restarts; the latest restart.
+  case locks
 
   public var name: String {
     switch self {
@@ -30,6 +32,7 @@ public enum StoreFamily: Int, CaseIterable, Hashable, Sendable {
     case .agents: "agents"
     case .idempotency: "idempotency"
     case .filters: "filters"
+    case .locks: "locks"
     }
   }
 }

@@ -16,8 +16,8 @@ enum StoreKey {
   /// `meta`: 16 bytes.
   static let log: [UInt8] = [0xff, 0xff] + Array("log".utf8)
 
-  /// 2: families `idempotency` and `filters`; a context's event names every agent that joined.
-  static let formatVersion: UInt32 = 2
+  /// 2: families `idempotency` and `filters`; a context's event names every agent that joined. 3: family `locks`.
+  static let formatVersion: UInt32 = 3
 
   /// Second-level tags of `units`.
   static let tagUnit: UInt8 = 0
@@ -30,6 +30,11 @@ enum StoreKey {
   /// Last byte of a key of `contexts`.
   static let contextHead: UInt8 = 0
   static let contextRecord: UInt8 = 1
+
+  /// What stands behind the namespace in a key of `locks`.
+  static let lockHeld: UInt8 = 0
+  static let lockPosition: UInt8 = 1
+  static let lockRestart: UInt8 = 2
 
   static let contextHeadBytes = 24
   static let idHeadBytes = 24

@@ -25,6 +25,9 @@ public struct StoreOptions: Sendable {
   /// reads what has long left the processor's caches, then costs 2 to 5 µs of CPU less per unit of 1.3 KB.
   public var usesDirectReads = true
 
+  /// Entries of an index that one call of `events` looks at, at most: its answer says how far it got, matches or not.
+  public var scannedEntriesMax = 100_000
+
   public init() {}
 
   /// For tests: small and quick to fill.

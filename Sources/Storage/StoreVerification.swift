@@ -177,6 +177,7 @@ public final class StoreVerification {
       case .agents: scan(AgentsCheck())
       case .filters: scan(FiltersCheck())
       case .idempotency: scan(IdempotencyCheck())
+      case .locks: scan(LocksCheck())
       }
     }
     for check in [IDsCheck.self, LogCheck.self, ContextsCheck.self] as [any FamilyCheck.Type] {

@@ -76,7 +76,10 @@ private final class Place: HomeSurroundings {
   }
 
   func publish(_ batch: Batch) { published.append(batch) }
-  func completed(_ request: AppendRequest) {}
+  func completed(_ request: HomeRequest) {}
+  var monotonicClock: UInt64 { 0 }
+  func setAlarm(at nanoseconds: UInt64) {}
+  func begun() {}
   func evicted(through position: Position) {}
   func logFailed(_ reason: String) { Issue.record("\(reason)") }
 }

@@ -9,6 +9,11 @@ struct SequencerTests {
   private static let hash = ContentHash(high: 1, low: 1)
   private static let otherHash = ContentHash(high: 2, low: 2)
 
+  /// Of a lock that nobody holds.
+  private static var path: UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(start: StaticString("repo/a").utf8Start, count: 6)
+  }
+
   /// A sequencer, one context, and commands with everything else filled in.
   private struct Bench {
     var sequencer = Sequencer(tail: .zero, logTime: LogTime(microseconds: 0), residentContextsMax: 10)
@@ -23,7 +28,7 @@ struct SequencerTests {
       random += 1
       return Sequencer.Unit(
         context: context, agent: agent, change: sequencer.change(of: context, by: agent), chosenID: id,
-        hash: hash, stored: stored, hasFence: hasFence, expectedSequence: expected, random: random)
+        hash: hash, stored: stored, fence: hasFence ? (SequencerTests.path, 1) : nil, expectedSequence: expected, random: random)
     }
 
     /// Decides a command of one unit.

@@ -59,14 +59,15 @@ import Testing
     for wanted in [nil, Self.contexts(0..<3), Self.contexts(0..<50)] {
       var seen = 0
       let scanned = try store.events(
-        after: Position(10), through: history.end, contexts: wanted, bytesMax: .max
+        after: Position(10), through: history.end, filter: .inContexts(wanted), bytesMax: .max
       ) { _ in
         seen += 1
         return seen < 3
       }
       #expect(seen == 3)
       var first: Position?
-      _ = try store.events(after: scanned, through: history.end, contexts: wanted, bytesMax: .max) { view in
+      _ = try store.events(after: scanned, through: history.end, filter: .inContexts(wanted), bytesMax: .max)
+      { view in
         first = view.position
         return false
       }
@@ -83,12 +84,16 @@ import Testing
     for _ in 1...5 { history.unit(bytes("a")) }
     try store.apply(history.records)
     for wanted in [nil, [bytes("a")], [bytes("b")]] {
-      let scanned = try store.events(after: .zero, through: Position(99), contexts: wanted, bytesMax: .max) {
+      let scanned = try store.events(
+        after: .zero, through: Position(99), filter: .inContexts(wanted), bytesMax: .max
+      ) {
         _ in true
       }
       #expect(scanned == Position(5))
       #expect(
-        try store.events(after: Position(70), through: Position(99), contexts: wanted, bytesMax: .max) { _ in
+        try store.events(
+          after: Position(70), through: Position(99), filter: .inContexts(wanted), bytesMax: .max
+        ) { _ in
           true
         } == Position(70))
     }

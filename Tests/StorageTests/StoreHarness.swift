@@ -131,11 +131,18 @@ extension EventStore {
   func allEvents(
     after: UInt64 = 0, through: UInt64 = .max, contexts: [[UInt8]]? = nil, bytesMax: Int = .max
   ) throws(StoreError) -> [[UInt8]] {
+    try allEvents(after: after, through: through, .inContexts(contexts), bytesMax: bytesMax)
+  }
+
+  /// All events that the filter wants in the range, however many calls that takes.
+  func allEvents(
+    after: UInt64 = 0, through: UInt64 = .max, _ filter: EventFilter, bytesMax: Int = .max
+  ) throws(StoreError) -> [[UInt8]] {
     var found: [[UInt8]] = []
     var after = Position(after)
     while after < min(Position(through), appliedPosition()) {
       let scanned = try events(
-        after: after, through: Position(through), contexts: contexts, bytesMax: bytesMax
+        after: after, through: Position(through), filter: filter, bytesMax: bytesMax
       ) { view in
         found.append(Array(view.bytes))
         return true

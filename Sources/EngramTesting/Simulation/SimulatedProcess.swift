@@ -29,7 +29,7 @@ final class SimulatedProcess: HomeSurroundings {
 
   private enum Mail {
     case published(Batch)
-    case completed(AppendRequest)
+    case completed(HomeRequest)
     case evicted(Position)
   }
 
@@ -50,6 +50,7 @@ final class SimulatedProcess: HomeSurroundings {
   private let readsMax: Int
   /// Durable, and not applied to the store.
   private var unapplied: [Batch]
+  private var alarm = UInt64.max
   /// What the store has applied; the home learns of it later.
   private var applied: Position
 
@@ -70,11 +71,15 @@ final class SimulatedProcess: HomeSurroundings {
     unapplied = batches
     applied = store.appliedPosition()
     home.surroundings = self
+    home.begin()
   }
 
   // MARK: HomeSurroundings
 
   var wallClock: UInt64 { witness.clock }
+  var monotonicClock: UInt64 { witness.clock * 1000 }
+  func setAlarm(at nanoseconds: UInt64) { alarm = min(alarm, nanoseconds) }
+  func begun() {}
   func randomBits() -> UInt64 { witness.random() }
 
   func read<Found: Sendable>(
@@ -92,15 +97,19 @@ final class SimulatedProcess: HomeSurroundings {
     mail.append(.published(batch))
   }
 
-  func completed(_ request: AppendRequest) {
+  func completed(_ request: HomeRequest) {
     if failure != nil, !isRefused(request) {
       witness.violate("an append is acknowledged after the log failed")
     }
-    if request.loop == 0 { witness.answered(request) } else { mail.append(.completed(request)) }
+    if request.loop == 0 { tell(request) } else { mail.append(.completed(request)) }
   }
 
-  private func isRefused(_ request: AppendRequest) -> Bool {
-    if case .refused = request.outcome { true } else { false }
+  private func tell(_ request: HomeRequest) {
+    if let request = request as? AppendRequest { witness.answered(request) }
+  }
+
+  private func isRefused(_ request: HomeRequest) -> Bool {
+    if case .refused = (request as? AppendRequest)?.outcome { true } else { false }
   }
 
   func evicted(through position: Position) {
@@ -118,6 +127,10 @@ final class SimulatedProcess: HomeSurroundings {
   /// The end of a turn of the home loop, which may have learnt how far the store is.
   func endTurn(learnsApplied: Bool) {
     if learnsApplied { home.applied(through: applied) }
+    if monotonicClock >= alarm {
+      alarm = .max
+      home.alarmRang()
+    }
     home.endOfTurn()
   }
 
@@ -163,7 +176,7 @@ final class SimulatedProcess: HomeSurroundings {
     while let next = mail.popFirst() {
       switch next {
       case .published(let batch): otherWindow.append(batch)
-      case .completed(let request): witness.answered(request)
+      case .completed(let request): tell(request)
       case .evicted(let position):
         while let oldest = otherWindow.oldest, oldest.lastPosition <= position { otherWindow.evictOldest() }
       }

@@ -28,6 +28,17 @@ extension SimulatedStore.State {
     others[context]?.last { index in holds(.contexts, index) && view(index) { $0.kind == .context } }
   }
 
+  /// Latest events of the locks that are held, in order of path.
+  func heldLocks() -> [[UInt8]] {
+    var latest: [[UInt8]: Int] = [:]
+    for index in lockEvents where holds(.locks, index) {
+      let (path, action) = view(index) { ($0.resourcePath.map { Array($0) }, $0.lock?.action) }
+      guard let path, let action else { continue }
+      latest[path] = action == .acquired || action == .renewed ? index : nil
+    }
+    return latest.sorted { $0.key.lexicographicallyPrecedes($1.key) }.map { records[$0.value] }
+  }
+
   /// Appends the record unless it is there: then this is a replay, and must bring the same bytes.
   mutating func keep(_ record: EventView) {
     let position = record.position.rawValue
@@ -53,6 +64,7 @@ extension SimulatedStore.State {
       }
     }
     if let name { keys[name, default: []].append(index) }
+    if view(index, { $0.kind == .lock || $0.kind == .restart }) { return lockEvents.append(index) }
     guard !context.isEmpty else { return }
     if unit != nil {
       units[context, default: []].append(index)
@@ -70,6 +82,7 @@ extension SimulatedStore.State {
     units = [:]
     others = [:]
     keys = [:]
+    lockEvents = []
     for position in 0..<kept { index(position) }
     marksAtOpen = marks
     isClosed = false

@@ -28,6 +28,8 @@ public final class SimulatedStore: EventStore, Sendable {
     var others: [[UInt8]: [Int]] = [:]
     /// Per idempotency key, indices of the units that carry it, ascending.
     var keys: [[UInt8]: [Int]] = [:]
+    /// Indices of events of locks and restarts, ascending.
+    var lockEvents: [Int] = []
     var marks = StoreMarks()
     var persisted = StoreMarks()
     var marksAtOpen = StoreMarks()
@@ -270,21 +272,45 @@ public final class SimulatedStore: EventStore, Sendable {
   }
 
   public func events(
-    after: Position, through: Position, contexts: [[UInt8]]?, bytesMax: Int, _ body: (EventView) -> Bool
+    after: Position, through: Position, filter: EventFilter, bytesMax: Int, _ body: (EventView) -> Bool
   ) throws(StoreError) -> Position {
     let (records, end) = try call("scan the log") { state -> ([[UInt8]], Position) in
       let end = min(through, state.marks.lowest)
-      let wanted = contexts.map { Set($0) }
       return (
         state.records.indices.filter { index in
           state.positions[index] > after.rawValue && state.positions[index] <= end.rawValue
-            && (wanted.map { $0.contains(state.context(index)) } ?? true)
+            && state.view(index) { filter.admits($0) }
         }.map { state.records[$0] }, end
       )
     }
     guard after < end else { return after }
     let scanned = scan(records, limit: .max, bytesMax: bytesMax, body)
     return scanned.end == .exhausted ? end : scanned.last
+  }
+
+  public func event(at position: Position, _ body: (EventView) -> Void) throws(StoreError) -> Presence {
+    let record: Lookup<[UInt8]> = try read("read an event", .disk) { state in
+      guard let index = state.positions.firstIndex(of: position.rawValue), state.holds(.log, index),
+        state.view(index, { $0.kind != .unit }) || state.holds(.units, index)
+      else { return nil }
+      return state.records[index]
+    }
+    return hand(record, to: body)
+  }
+
+  public func locks(_ body: (EventView) -> Bool) throws(StoreError) -> ScanEnd {
+    let records = try call("list locks") { $0.heldLocks() }
+    return scan(records, limit: .max, bytesMax: .max, body).end
+  }
+
+  public func lastRestart() throws(StoreError) -> StoredRestart? {
+    try call("read the last restart") { state in
+      state.lockEvents.last { index in
+        state.holds(.locks, index) && state.view(index) { $0.kind == .restart }
+      }.map { index in
+        state.view(index) { StoredRestart(position: $0.position, logTime: $0.logTime) }
+      }
+    }
   }
 
   public func lowestPosition() throws(StoreError) -> Position? {

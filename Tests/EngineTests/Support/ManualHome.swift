@@ -28,6 +28,8 @@ final class ManualHome: HomeSurroundings {
   private(set) var evicted: [Position] = []
   private(set) var completed: [AppendRequest] = []
   private(set) var failure: String?
+  private(set) var hasBegun = false
+  private var alarm = UInt64.max
   /// Everything that anyone was told, in order.
   private(set) var story: [String] = []
   private var bits: UInt64 = 0
@@ -51,6 +53,9 @@ final class ManualHome: HomeSurroundings {
   deinit { for body in bodies { body.deallocate() } }
 
   var wallClock: UInt64 { clock }
+  var monotonicClock: UInt64 { clock * 1000 }
+  func begun() { hasBegun = true }
+  func setAlarm(at nanoseconds: UInt64) { alarm = min(alarm, nanoseconds) }
 
   func randomBits() -> UInt64 {
     bits += 1
@@ -70,7 +75,8 @@ final class ManualHome: HomeSurroundings {
     story.append("published \(batch.firstPosition.rawValue)...\(batch.lastPosition.rawValue)")
   }
 
-  func completed(_ request: AppendRequest) {
+  func completed(_ request: HomeRequest) {
+    guard let request = request as? AppendRequest else { return }
     completed.append(request)
     story.append("told \(told(request).map { "\($0)" } ?? "nothing")")
   }

@@ -74,9 +74,14 @@ final class MovingStore: EventStore, @unchecked Sendable {
     }
   }
   func events(
-    after: Position, through: Position, contexts: [[UInt8]]?, bytesMax: Int, _ body: (EventView) -> Bool
+    after: Position, through: Position, filter: EventFilter, bytesMax: Int, _ body: (EventView) -> Bool
   ) throws(StoreError) -> Position {
-    try inner.events(after: after, through: through, contexts: contexts, bytesMax: bytesMax, body)
+    try inner.events(after: after, through: through, filter: filter, bytesMax: bytesMax, body)
   }
+  func event(at position: Position, _ body: (EventView) -> Void) throws(StoreError) -> Presence {
+    try inner.event(at: position, body)
+  }
+  func locks(_ body: (EventView) -> Bool) throws(StoreError) -> ScanEnd { try inner.locks(body) }
+  func lastRestart() throws(StoreError) -> StoredRestart? { try inner.lastRestart() }
   func lowestPosition() throws(StoreError) -> Position? { try inner.lowestPosition() }
 }

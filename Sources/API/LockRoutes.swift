@@ -1,0 +1,178 @@
+internal import Bytes
+internal import Engine
+internal import EventLoop
+internal import HTTP
+internal import Locks
+internal import Model
+
+extension LoopServices {
+  // MARK: POST /locks
+
+  /// Acquires one lock or several, perhaps after waiting. Who is gone by then holds nothing.
+  func acquireLocks(_ exchange: Exchange) async throws(Problem) {
+    try noQuery(exchange)
+    try requireJSON(exchange)
+    let draft = try LockDraft(exchange.body)
+    let agent = try Asker.resolve(body: draft.agent, caller: try caller(exchange), isAuthenticated: false)
+    let request = lockRequest(
+      .acquire(
+        LockAcquisition(
+          paths: draft.paths, agent: agent, ttlMicroseconds: draft.ttlMicroseconds,
+          waitNanoseconds: draft.waitNanoseconds, metadata: draft.metadata, random: 0)))
+    exchange.waits(for: request)
+    await engine.perform(request)
+    exchange.waits(for: nil)
+    guard case .granted(let locks, let fresh) = request.outcome else { throw refusal(request) }
+    if exchange.isAbandoned {
+      for lock in fresh {
+        await engine.perform(
+          lockRequest(.release(path: lock.path, id: lock.id, agent: lock.holder, isForced: false)))
+      }
+      throw Problem(.unavailable, "the connection ended before the locks were granted: they are released")
+    }
+    if draft.isList {
+      answer(exchange, "{\"locks\":[", locks, "]}")
+    } else {
+      answer(exchange, "{\"lock\":", locks, "}")
+    }
+  }
+
+  // MARK: GET /locks
+
+  func locks(_ exchange: Exchange) async throws(Problem) {
+    let parameters = try Query(exchange, .locks)
+    var prefix = try parameters.one("prefix") ?? []
+    // The canonical form has no slash in front.
+    if prefix.first == UInt8(ascii: "/") { prefix.removeFirst() }
+    guard prefix.count <= Limits.resourcePathBytesMax, prefix.withUnsafeBytes({ JSONText.isUTF8($0) }) else {
+      throw Problem(at: "/prefix", "is not UTF-8 of at most \(Limits.resourcePathBytesMax) bytes")
+    }
+    var agent: [UInt8]?
+    if let text = try parameters.one("agent_id") { agent = try Query.identifier(text, at: "/agent_id") }
+    let limit = try parameters.number("limit", in: 1...UInt64(Limits.pageMax)) ?? UInt64(Limits.pageDefault)
+    // No path holds a zero byte: it keeps the parts apart.
+    let hash = (prefix + [0] + (agent ?? [])).withUnsafeBytes { Fingerprint.of($0).low }
+    var after: [UInt8]?
+    if let text = try parameters.one("cursor"), !text.isEmpty {
+      after = try Query.cursor { () throws(PageCursor.Fault) in try NameCursor(text, of: hash) }.name
+    }
+    let request = lockRequest(.list(prefix: prefix, agent: agent, after: after, limit: Int(limit)))
+    await engine.perform(request)
+    guard case .listed(let page) = request.outcome else { throw refusal(request) }
+    let cursor = page.next.map { NameCursor(queryHash: hash, name: $0).text() } ?? []
+    answer(
+      exchange, "{\"locks\":[", page.locks,
+      "],\"next_cursor\":\"\(String(decoding: cursor, as: UTF8.self))\"}")
+  }
+
+  // MARK: /locks/{path}
+
+  func lock(_ exchange: Exchange, _ subject: ByteRun) async throws(Problem) {
+    try noQuery(exchange)
+    let request = lockRequest(.find(path: try path(exchange, subject)))
+    await engine.perform(request)
+    guard case .found(let lock) = request.outcome else { throw refusal(request) }
+    answer(exchange, "{\"lock\":", [lock], "}")
+  }
+
+  func renewLock(_ exchange: Exchange, _ subject: ByteRun) async throws(Problem) {
+    try noQuery(exchange)
+    let path = try path(exchange, subject)
+    try requireJSON(exchange)
+    let renewal = try LockRenewal(exchange.body)
+    let agent = try named(renewal.agent, exchange, at: "/agent_id")
+    let request = lockRequest(
+      .renew(
+        path: path, id: renewal.lockID, agent: agent, ttlMicroseconds: renewal.ttlMicroseconds))
+    await engine.perform(request)
+    guard case .renewed(let lock) = request.outcome else { throw refusal(request) }
+    answer(exchange, "{\"lock\":", [lock], "}")
+  }
+
+  func releaseLock(_ exchange: Exchange, _ subject: ByteRun) async throws(Problem) {
+    let parameters = try Query(exchange, .releaseLock)
+    let path = try path(exchange, subject)
+    let isForced = try parameters.flag("force")
+    var asked: [UInt8]?
+    if let text = try parameters.one("agent_id") { asked = try Query.identifier(text, at: "/agent_id") }
+    let agent = try named(asked, exchange, at: "/agent_id")
+    guard agent != nil || isForced else {
+      throw Problem(at: "/agent_id", "is required unless X-Agent-ID names the agent")
+    }
+    var id: UnitID?
+    if let text = try parameters.one("lock_id") {
+      guard let found = text.withUnsafeBytes({ UnitID($0) }) else {
+        throw Problem(at: "/lock_id", "is not a UUID of version 7")
+      }
+      id = found
+    }
+    let request = lockRequest(.release(path: path, id: id, agent: agent, isForced: isForced))
+    await engine.perform(request)
+    guard case .released(let lock) = request.outcome else { throw refusal(request) }
+    guard isForced else { return exchange.answer(.ok, .json, "{\"released\":true}") }
+    let body = ByteWriter.bytes(capacity: 64 + 6 * lock.holder.count) { writer in
+      writer.run("{\"released\":true,\"holder_agent\":")
+      lock.holder.withUnsafeBytes { JSONText.writeQuoted($0, to: &writer) }
+      writer.run("}")
+    }
+    exchange.answer(.ok, .json, body)
+  }
+
+  // MARK: Parts
+
+  private func lockRequest(_ command: LockRequest.Command) -> LockRequest {
+    LockRequest(command, loop: engine.loop.index)
+  }
+
+  private func refusal(_ request: LockRequest) -> Problem {
+    if case .refused(let problem) = request.outcome { return problem }
+    return Problem(.internal, "the request for locks has no outcome")
+  }
+
+  private func requireJSON(_ exchange: Exchange) throws(Problem) {
+    guard try ContentType(exchange) == .json else {
+      throw Problem(.unsupportedMediaType, "the body must be application/json")
+    }
+  }
+
+  /// The agent that a request names, if it does.
+  private func named(
+    _ agent: [UInt8]?, _ exchange: Exchange, at pointer: String
+  ) throws(Problem) -> [UInt8]? {
+    guard let caller = try caller(exchange) else { return agent }
+    guard let agent, !agent.elementsEqual(caller) else { return Array(caller) }
+    throw Problem(at: pointer, "differs from X-Agent-ID")
+  }
+
+  /// The canonical path that stands in the request's, decoded once.
+  private func path(_ exchange: Exchange, _ subject: ByteRun) throws(Problem) -> [UInt8] {
+    let decoded = try Query.decode(exchange.bytes(subject))
+    let canonical = decoded.withUnsafeBytes { bytes -> Result<[UInt8], ResourcePath.Fault> in
+      do throws(ResourcePath.Fault) {
+        return .success(Array(try ResourcePath.canonical(bytes)))
+      } catch {
+        return .failure(error)
+      }
+    }
+    switch canonical {
+    case .success(let path): return path
+    case .failure(let fault): throw Problem(at: "/path", fault.detail)
+    }
+  }
+
+  private func answer(_ exchange: Exchange, _ head: StaticString, _ locks: [LockState], _ tail: String) {
+    let capacity = locks.reduce(head.utf8CodeUnitCount + tail.utf8.count) {
+      $0 + LockEncoder.jsonBytesMax($1) + 1
+    }
+    let body = ByteWriter.bytes(capacity: capacity) { writer in
+      writer.run(head)
+      for (place, lock) in locks.enumerated() {
+        if place > 0 { writer.run(",") }
+        LockEncoder.writeJSON(lock, to: &writer)
+      }
+      var tail = tail
+      tail.withUTF8 { writer.run(UnsafeRawBufferPointer($0)) }
+    }
+    exchange.answer(.ok, .json, body)
+  }
+}

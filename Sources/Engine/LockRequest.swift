@@ -1,0 +1,52 @@
+public import Locks
+public import Model
+internal import WAL
+
+/// What became of a request for locks.
+public enum LockOutcome {
+  /// In the order in which they were asked for; `fresh` are those of them that nobody held before.
+  case granted([LockState], fresh: [LockState])
+  case renewed(LockState)
+  /// It was held so.
+  case released(LockState)
+  case found(LockState)
+  case listed(LockPage)
+  case refused(Problem)
+}
+
+/// One request for locks: to acquire some, to renew or release one, or to look at them.
+public final class LockRequest: HomeRequest, @unchecked Sendable {
+  public enum Command: Sendable {
+    case acquire(LockAcquisition)
+    /// `agent`: who must hold it; nil for whoever knows its id.
+    case renew(path: [UInt8], id: UnitID, agent: [UInt8]?, ttlMicroseconds: UInt64)
+    /// `id`: of the lock, if it matters. By force: whoever holds it.
+    case release(path: [UInt8], id: UnitID?, agent: [UInt8]?, isForced: Bool)
+    case find(path: [UInt8])
+    case list(prefix: [UInt8], agent: [UInt8]?, after: [UInt8]?, limit: Int)
+  }
+
+  public internal(set) var outcome: LockOutcome?
+  public let command: Command
+  /// Its name in the table while it waits.
+  var ticket: LockTicket?
+  /// What it is answered with once that is durable.
+  var awaited: LockOutcome?
+
+  public init(_ command: Command, loop: Int) {
+    self.command = command
+    super.init(loop: loop)
+  }
+
+  override var isWrite: Bool {
+    switch command {
+    case .find, .list: false
+    case .acquire, .renew, .release: true
+    }
+  }
+  override var keepsPace: Bool { false }
+
+  override func place(in home: Home) -> Bool { home.place(lock: self) }
+  override func settle(in batch: Batch?) { outcome = awaited }
+  override func refuse(_ problem: Problem) { outcome = .refused(problem) }
+}

@@ -1,0 +1,4 @@
+import Locks
+import Testing
+
+@Suite struct LockTableTests {}
