@@ -59,11 +59,11 @@ let package = Package(
     room("EventLoop", ["Bytes", "Telemetry", "CIOUring"]),
     room("HTTP", ["Bytes", "CBytes"]),
     room("Locks", ["Bytes", "Model"]),
-    room("Router", ["Bytes"]),
+    room("Router", ["Bytes", "Model"]),
     // Floor 2
     room("WAL", ["Bytes", "Model", "Telemetry", "EventLoop"]),
     room("Storage", ["Bytes", "Model", "Telemetry", "CRocksDB", "CRocksExtras"]),
-    room("Notifier", ["Model"]),
+    room("Notifier", ["Model", "Router"]),
     // Floor 3
     room("Engine",
       ["Bytes", "Model", "Telemetry", "EventLoop", "Locks", "Router", "WAL", "Storage", "Notifier"]),
@@ -98,11 +98,11 @@ let package = Package(
       name: "CEventLoopTesting", dependencies: ["CAllocations"], path: "Tests/CEventLoopTesting"),
     suite("HTTP", ["HTTP", "Bytes"]),
     suite("Locks", ["Locks", "Model", "Bytes", "EngramTesting"]),
-    suite("Router", ["Router", "Bytes", "EngramTesting"]),
+    suite("Router", ["Router", "Bytes", "Model", "EngramTesting"]),
     suite(
       "WAL", ["WAL", "Model", "Bytes", "EventLoop", "EngramTesting"], resources: [.copy("golden")]),
     suite("Storage", ["Storage", "Model", "Bytes", "EngramTesting", "CRocksDB"]),
-    suite("Notifier", ["Notifier", "Model", "Bytes", "EngramTesting"]),
+    suite("Notifier", ["Notifier", "Router", "Model", "Bytes", "EngramTesting"]),
     suite(
       "Engine",
       ["Engine", "Model", "Bytes", "Telemetry", "WAL", "Storage", "EventLoop", "EngramTesting"]),

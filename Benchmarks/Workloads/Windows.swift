@@ -29,7 +29,7 @@ private final class FilledWindow {
   init() throws {
     feed = try UnitFeed(contexts: 100)
     for _ in 0..<Self.batches { window.append(try feed.batch(Self.unitsPerBatch)) }
-    window.units(after: .zero, contexts: nil) { event in
+    _ = window.events(after: .zero, filter: .allUnits, recordsMax: .max) { event in
       if let unit = event.unit { ids.append(unit.id) }
       return true
     }

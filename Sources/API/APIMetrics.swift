@@ -12,9 +12,11 @@ public final class APIMetrics: Sendable {
   private let responses: [Counter]
   /// By raw value of `ErrorCode`.
   private let problems: [Counter]
-  let streams: Gauge
+  /// By raw value of `StreamFormat`.
+  private let streams: [Gauge]
   let laggingStreams: Gauge
-  let delivered: Counter
+  /// Of units, contexts and locks.
+  private let delivered: [Counter]
   let streamLags: Counter
   private let streamsClosed: [Counter]
 
@@ -31,11 +33,18 @@ public final class APIMetrics: Sendable {
         "engram_http_problems_total", "Answers that are a problem document, by its code.",
         [Label("code", "\(code.name)")])
     }
-    streams = registry.gauge("engram_streams", "Live streams that are open.")
+    streams = StreamFormat.allCases.map { format in
+      registry.gauge(
+        "engram_streams", "Live streams that are open.",
+        [Label("format", format == .sse ? "sse" : "websocket")])
+    }
     laggingStreams = registry.gauge(
       "engram_streams_lagging",
       "Open streams that catch up with history instead of getting events as they come.")
-    delivered = registry.counter("engram_stream_events_total", "Events framed for live streams.")
+    delivered = ["workunit", "context", "lock"].map { kind in
+      registry.counter(
+        "engram_stream_events_total", "Events framed for live streams.", [Label("kind", kind)])
+    }
     streamLags = registry.counter(
       "engram_stream_lags_total", "Times that a live stream's outbox was full, so that it fell behind.")
     streamsClosed = StreamEnd.allCases.map { end in
@@ -84,6 +93,18 @@ public final class APIMetrics: Sendable {
   }
 
   func count(_ code: ErrorCode) { problems[Int(code.rawValue)].add() }
+
+  func streams(_ format: StreamFormat) -> Gauge { streams[format.rawValue] }
+
+  /// Counts events framed for streams.
+  func countDelivered(_ kind: EventKind?, _ count: Int) {
+    switch kind {
+    case .unit: delivered[0].add(UInt64(count))
+    case .context: delivered[1].add(UInt64(count))
+    case .lock: delivered[2].add(UInt64(count))
+    case .restart, nil: break
+    }
+  }
 
   func count(_ end: StreamEnd) { streamsClosed[end.place].add() }
 }

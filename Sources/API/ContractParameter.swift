@@ -198,16 +198,27 @@ extension Parameter {
   // MARK: Streams
 
   static let contexts = Parameter(
-    .query, "context", "A context to follow, or several; none: all.",
-    #"{"type":"array","items":\#(identifier),"maxItems":\#(LoopServices.streamContextsMax)}"#,
+    .query, "context", "A context to follow, or several; none: all. Events of locks ignore it.",
+    #"{"type":"array","items":\#(identifier),"maxItems":\#(Limits.subscriptionContextsMax)}"#,
     example: #"["demo"]"#)
   static let start = Parameter(
     .query, "after", "The cursor to begin behind; `0`: from the start. Without it only what is new is sent.",
     #"{"type":"string","pattern":"^(0|[1-9][0-9]*)$"}"#, example: "\"0\"")
+  static let streamTypes = Parameter(
+    .query, "type", "Of units only those of this type, or of one of several. Other events ignore it.",
+    #"{"type":"array","items":\#(type)}"#, example: #"["MESSAGE","REASONING"]"#)
   static let agents = Parameter(
-    .query, "agent", "Only units of this agent, or of one of several.",
-    #"{"type":"array","items":\#(identifier)}"#, example: #"["anna"]"#)
+    .query, "agent", "Of units only those of this agent, or of one of several. Other events ignore it.",
+    #"{"type":"array","items":\#(identifier),"maxItems":\#(Limits.subscriptionAgentsMax)}"#,
+    example: #"["anna"]"#)
   static let events = Parameter(
     .query, "events", "Which events to send. Repeated, or separated by commas.",
-    #"{"type":"array","items":{"enum":["workunit"]},"default":["workunit"]}"#, example: #"["workunit"]"#)
+    #"{"type":"array","items":{"enum":["workunit","context","lock"]},"default":["workunit"]}"#,
+    example: #"["workunit","context"]"#)
+  static let lock = Parameter(
+    .query, "lock",
+    "Of locks' events only those of paths that begin so, byte by byte; a leading slash is dropped. It asks for none: "
+      + "`events` does.",
+    #"{"type":"string","maxLength":\#(Limits.resourcePathBytesMax),"pattern":"\#(Pattern.plainOrEmpty)"}"#,
+    example: "\"repo/\"")
 }

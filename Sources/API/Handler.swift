@@ -66,7 +66,7 @@ extension LoopServices {
       case .metrics: try exposition(exchange)
       case .openapi: try contract(exchange)
       case .stream:
-        try stream(exchange)
+        try await stream(exchange)
         if !exchange.isHeadOnly {
           finish(exchange, .stream)
           return .streaming

@@ -130,7 +130,7 @@ public enum Route {
       case .lock: [.resourcePath]
       case .renewLock: [.resourcePath, .callingAgent]
       case .releaseLock: [.resourcePath, .callingAgent, .holder, .lockID, .force]
-      case .stream: [.contexts, .start, .types, .agents, .events, .lastEventID]
+      case .stream: [.contexts, .start, .streamTypes, .agents, .events, .lock, .lastEventID]
       case .readyz: [.verbose]
       case .openapi: [.ifNoneMatch]
       case .livez, .healthz, .version, .metrics, .none: []

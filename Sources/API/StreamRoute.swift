@@ -3,30 +3,27 @@ internal import Engine
 internal import EventLoop
 internal import HTTP
 internal import Model
-internal import Notifier
+internal import Router
 
 extension LoopServices {
-  /// Contexts that one subscription may name.
-  static let streamContextsMax = 256
-
-  /// `GET /stream`, `/stream/sse`, `/stream-sse`: answers with an event stream that follows contexts live.
-  func stream(_ exchange: Exchange) throws(Problem) {
+  /// `GET /stream`, `/stream/sse`, `/stream-sse`: answers with an event stream that follows live.
+  func stream(_ exchange: Exchange) async throws(Problem) {
     if exchange.head.asksUpgrade {
       throw Problem(.invalidRequest, "WebSocket is not served by this version; ask without Upgrade")
     }
     let query = try Query(exchange, .stream)
     let subscription = try subscription(query)
-    let head = engine.window.head
-    var start = head
+    var start: Position?
     // An EventSource that resumes sends back the last id it saw.
     let resumed = try exchange.field(.lastEventID).map { [UInt8]($0) }
     let asked = try query.one("after")
     if let cursor = resumed ?? asked {
-      guard let position = Query.decimal(cursor) else {
+      guard let position = Query.decimal(cursor).map({ Position($0) }) else {
         throw Problem(at: resumed == nil ? "/after" : "/Last-Event-ID", "is not a cursor of this server")
       }
-      start = Position(position)
-      guard start <= head else { throw Problem(.gone, "the cursor lies ahead of this server's history") }
+      guard position <= engine.window.head else { throw StreamHub.aheadOfHistory }
+      try await streams.checkKept(position)
+      start = position
     }
     exchange.keeps = false
     exchange.begin(.ok, .eventStream, length: nil, fieldBytes: 96) { writer in
@@ -34,39 +31,57 @@ extension LoopServices {
       writer.field("X-Accel-Buffering", "no")
     }
     guard !exchange.isHeadOnly else { return }
-    EventStream(socket: exchange.socket, hub: streams, subscription: subscription, after: start).begin()
+    EventStream(socket: exchange.socket, hub: streams).begin(subscription, after: start)
   }
 
-  private func subscription(_ query: Query) throws(Problem) -> Subscription {
+  /// What the query of a stream asks for, over either transport.
+  func subscription(_ query: Query) throws(Problem) -> Subscription {
     var subscription = Subscription()
     let contexts = query.all("context")
-    guard contexts.count <= LoopServices.streamContextsMax else {
-      throw Problem(at: "/context", "stands more than \(LoopServices.streamContextsMax) times")
-    }
     if !contexts.isEmpty {
-      var names: [[UInt8]] = []
-      for context in contexts {
-        let name = try Query.identifier(context, at: "/context")
-        if !names.contains(name) { names.append(name) }
-      }
-      subscription.contexts = names
+      subscription.contexts = try identifiers(contexts, at: "/context", max: Limits.subscriptionContextsMax)
     }
     for text in query.all("type") {
-      let type = text.withUnsafeBytes { bytes in
-        WorkUnitType(name: bytes) ?? Query.decimal(text).flatMap { WorkUnitType(number: Int64(clamping: $0)) }
-      }
-      guard let type else { throw Problem(at: "/type", "is not a type of work units") }
+      guard let type = Query.type(text) else { throw Problem(at: "/type", "is not a type of work units") }
       subscription.types.insert(type.rawValue)
     }
-    for agent in query.all("agent") {
-      subscription.agents.append(try Query.identifier(agent, at: "/agent"))
-    }
-    for kinds in query.all("events") {
-      for kind in kinds.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false)
-      where !kind.elementsEqual("workunit".utf8) {
-        throw Problem(at: "/events", "names something else than workunit, which is all that is sent so far")
+    subscription.agents = try identifiers(query.all("agent"), at: "/agent", max: Limits.subscriptionAgentsMax)
+    var kinds: EventKinds = []
+    for names in query.all("events") {
+      for name in names.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false) {
+        guard let kind = EventKinds(name: name) else {
+          throw Problem(at: "/events", "names something else than workunit, context and lock")
+        }
+        kinds.formUnion(kind)
       }
     }
+    if !kinds.isEmpty { subscription.kinds = kinds }
+    if let prefix = try query.one("lock") {
+      subscription.lockPrefix = try LoopServices.lockPrefix(prefix, at: "/lock")
+    }
     return subscription
+  }
+
+  private func identifiers(_ texts: [[UInt8]], at pointer: String, max: Int) throws(Problem) -> [[UInt8]] {
+    guard texts.count <= max else { throw Problem(at: pointer, "stands more than \(max) times") }
+    var names: [[UInt8]] = []
+    for text in texts {
+      let name = try Query.identifier(text, at: pointer)
+      if !names.contains(name) { names.append(name) }
+    }
+    return names
+  }
+
+  /// What canonical paths of locks are to begin with: as in a path, a leading slash is dropped.
+  static func lockPrefix(_ text: [UInt8], at pointer: String) throws(Problem) -> [UInt8] {
+    let prefix = text.first == UInt8(ascii: "/") ? Array(text.dropFirst()) : text
+    guard prefix.count <= Limits.resourcePathBytesMax else {
+      throw Problem(at: pointer, "is more than \(Limits.resourcePathBytesMax) bytes")
+    }
+    guard prefix.withUnsafeBytes({ JSONText.isUTF8($0) }) else { throw Problem(at: pointer, "is not UTF-8") }
+    guard !prefix.withUnsafeBytes({ JSONText.hasControl($0) }) else {
+      throw Problem(at: pointer, "contains a control character")
+    }
+    return prefix
   }
 }

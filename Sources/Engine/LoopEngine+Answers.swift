@@ -33,7 +33,9 @@ extension LoopEngine {
   public func units(at positions: ClosedRange<Position>) async throws(Problem) -> UnitPage {
     var page = UnitPage()
     if window.lowest <= positions.lowerBound {
-      window.units(after: Position(positions.lowerBound.rawValue - 1), contexts: nil) { unit in
+      _ = window.events(
+        after: Position(positions.lowerBound.rawValue - 1), filter: .allUnits, recordsMax: .max
+      ) { unit in
         guard unit.position <= positions.upperBound else { return false }
         page.units.append(unit)
         return true
@@ -42,9 +44,8 @@ extension LoopEngine {
     }
     // What has left the window the store has applied.
     let after = Position(positions.lowerBound.rawValue - 1)
-    (page, _) = try await events(
-      after: after, through: positions.upperBound, contexts: nil, bytesMax: .max)
-    page.units.removeAll { $0.kind != .unit }
+    (page, _, _) = try await events(
+      after: after, through: positions.upperBound, filter: .allUnits, bytesMax: .max)
     return page
   }
 }

@@ -34,6 +34,8 @@ final class StoredRecords: @unchecked Sendable {
   var failure: Problem?
   /// For a scan of events: everything that matches up to here is in it.
   var scannedThrough = Position.zero
+  /// The first position that the store holds; zero if it is empty, or wasn't asked.
+  var oldest = Position.zero
 
   func append(_ event: EventView) {
     offsets.append(bytes.count)
@@ -67,18 +69,11 @@ extension LoopEngine {
     return page
   }
 
-  /// Units and context events of these contexts (nil: all), as the next function has it.
-  public func events(
-    after: Position, through: Position, contexts: [[UInt8]]?, bytesMax: Int
-  ) async throws(Problem) -> (page: UnitPage, scannedThrough: Position) {
-    try await events(after: after, through: through, filter: .inContexts(contexts), bytesMax: bytesMax)
-  }
-
   /// Matching events behind `after` up to `through`, from the store, in log order, about `bytesMax` of them.
-  /// - Returns: the events, and the position up to which nothing that matches is missing.
+  /// - Returns: the events; the position up to which nothing that matches is missing; and where history begins.
   public func events(
     after: Position, through: Position, filter: EventFilter, bytesMax: Int
-  ) async throws(Problem) -> (page: UnitPage, scannedThrough: Position) {
+  ) async throws(Problem) -> (page: UnitPage, scannedThrough: Position, oldest: Position) {
     let store = store
     let found = try await read { () -> StoredRecords in
       let records = StoredRecords()
@@ -89,6 +84,8 @@ extension LoopEngine {
           take($0)
           return true
         }
+        // Looked at behind the scan: what history lost meanwhile is told too.
+        records.oldest = try store.lowestPosition() ?? records.oldest
         return .exhausted
       }
       return records
@@ -96,7 +93,22 @@ extension LoopEngine {
     if let failure = found.failure { throw failure }
     var page = UnitPage()
     page.take(found)
-    return (page, found.scannedThrough)
+    return (page, found.scannedThrough, found.oldest)
+  }
+
+  /// The first position that the store holds; nil while it is empty. Waits for the disk.
+  public func oldestPosition() async throws(Problem) -> Position? {
+    let store = store
+    let found = try await read { () -> StoredRecords in
+      let records = StoredRecords()
+      records.collect { _ throws(StoreError) in
+        records.oldest = try store.lowestPosition() ?? records.oldest
+        return .exhausted
+      }
+      return records
+    }
+    if let failure = found.failure { throw failure }
+    return found.oldest == .zero ? nil : found.oldest
   }
 
   /// Reads from the store's memory, and again on a thread that may wait for the disk if that didn't do.

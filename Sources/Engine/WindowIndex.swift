@@ -18,12 +18,14 @@ public final class WindowIndex {
     var lastSequence: UInt64? { records.isEmpty ? nil : firstSequence + UInt64(records.count) - 1 }
   }
 
-  private var batches = Ring<Batch>(capacity: 64)
+  private(set) var batches = Ring<Batch>(capacity: 64)
   private var ids = IDTable(capacity: 1024)
   private var names = ByteTable()
   private var tracks: [Track] = []
   /// Of all contexts, in log order.
-  private var contextEvents = Ring<UInt>()
+  private(set) var contextEvents = Ring<UInt>()
+  /// Of all locks, in log order.
+  private(set) var lockEvents = Ring<UInt>()
   /// Bytes of log that the window holds.
   public private(set) var bytes = 0
   /// The newest published position; all of history up to here may be shown.
@@ -47,8 +49,10 @@ public final class WindowIndex {
     for offset in 0..<batch.count {
       prefetch(batch, behind: offset)
       let record = batch.record(offset)
-      guard let context = record.contextID, let base = record.bytes.baseAddress else { continue }
+      guard let base = record.bytes.baseAddress else { continue }
       let address = UInt(bitPattern: base)
+      if record.kind == .lock { lockEvents.append(address) }
+      guard let context = record.contextID else { continue }
       guard let unit = record.unit else {
         if record.kind == .context { append(context, event: address) }
         continue
@@ -109,6 +113,7 @@ public final class WindowIndex {
     for offset in 0..<batch.count {
       prefetch(batch, behind: offset)
       let record = batch.record(offset)
+      if record.kind == .lock { _ = lockEvents.popFirst() }
       guard let context = record.contextID, let base = record.bytes.baseAddress else { continue }
       let address = UInt(bitPattern: base)
       if !run.goesOn(with: context) {
@@ -196,6 +201,11 @@ public final class WindowIndex {
     }
   }
 
+  /// The units of a context in the window, in sequence and log order.
+  func units(of context: [UInt8]) -> Ring<UInt>? {
+    context.withUnsafeBytes { names.find($0) }.map { tracks[$0].records }
+  }
+
   /// The first unit of a context in the window of which `holds` is true, as it is of all behind it: as an offset from
   /// the context's first.
   private func firstOffset(_ track: Track, where holds: (EventView) -> Bool) -> Int {
@@ -212,35 +222,8 @@ public final class WindowIndex {
     return low
   }
 
-  /// Calls `body` with the units behind `position`, in log order, until it returns false: those of all
-  /// contexts (`nil`), or of the named ones, which are merged.
-  public func units(
-    after position: Position, contexts: [[UInt8]]?, _ body: (EventView) -> Bool
-  ) {
-    guard let contexts else { return allUnits(after: position, body) }
-    var cursors: [(slot: Int, offset: Int)] = []
-    for name in contexts {
-      guard let slot = name.withUnsafeBytes({ names.find($0) }) else { continue }
-      let offset = firstOffset(tracks[slot]) { $0.position > position }
-      if offset < tracks[slot].records.count { cursors.append((slot, offset)) }
-    }
-    while !cursors.isEmpty {
-      var best = 0
-      var bestView: EventView?
-      for (place, cursor) in cursors.enumerated() {
-        guard let view = WindowIndex.view(tracks[cursor.slot].records[cursor.offset]) else { continue }
-        if let found = bestView, found.position < view.position { continue }
-        best = place
-        bestView = view
-      }
-      guard let bestView, body(bestView) else { return }
-      cursors[best].offset += 1
-      if cursors[best].offset == tracks[cursors[best].slot].records.count { cursors.remove(at: best) }
-    }
-  }
-
   /// Of the first batch that reaches behind `position`.
-  private func firstBatch(after position: Position) -> Int {
+  func firstBatch(after position: Position) -> Int {
     var low = 0
     var high = batches.count
     while low < high {
@@ -250,20 +233,7 @@ public final class WindowIndex {
     return low
   }
 
-  private func allUnits(after position: Position, _ body: (EventView) -> Bool) {
-    var low = firstBatch(after: position)
-    while low < batches.count {
-      let batch = batches[low]
-      for offset in 0..<batch.count {
-        let record = batch.record(offset)
-        guard record.position > position, record.kind == .unit else { continue }
-        if !body(record) { return }
-      }
-      low += 1
-    }
-  }
-
-  private static func view(_ address: UInt) -> EventView? {
+  static func view(_ address: UInt) -> EventView? {
     UnsafeRawPointer(bitPattern: address).map { EventView(trusted: $0) }
   }
 }

@@ -144,7 +144,7 @@ extension ByteWriter {
 }
 
 /// How many decimal digits `value` has.
-func decimalDigits(_ value: UInt64) -> Int {
+public func decimalDigits(_ value: UInt64) -> Int {
   var digits = 1
   var rest = value
   while rest >= 10 {

@@ -100,6 +100,16 @@ public enum Limits {
 
   /// Bytes queued for one subscriber before it is switched to catching up.
   public static let outboxBytesMax = 1 << 20
+  /// Bytes queued for one subscriber up to which it shares memory with others; beyond it, what it is sent is copied,
+  /// so that one that reads slowly holds nobody's memory but its own.
+  public static let outboxSharedBytesMax = 64 << 10
+  /// Bytes queued for all subscribers of a loop that have more than `outboxSharedBytesMax`. Above it, these catch up
+  /// from history already at that limit.
+  public static let outboxesBytesMax = 256 << 20
+  /// Contexts that one subscription names. Bounds the work of each published event. Answer: 400 `invalid_request`.
+  public static let subscriptionContextsMax = 256
+  /// Agents that one subscription names. Likewise.
+  public static let subscriptionAgentsMax = 256
 
   // MARK: Overload
 

@@ -1,39 +1,14 @@
 public import Model
 
-/// What a subscriber wants to see.
-public struct Subscription: Sendable {
-  /// Names of contexts, each once; `nil` stands for all.
-  public var contexts: [[UInt8]]?
-  /// Unit types; empty stands for all.
-  public var types: Set<UInt8>
-  /// Agents; empty stands for all.
-  public var agents: [[UInt8]]
-
-  public init(contexts: [[UInt8]]? = nil, types: Set<UInt8> = [], agents: [[UInt8]] = []) {
-    self.contexts = contexts
-    self.types = types
-    self.agents = agents
-  }
-
-  /// Whether a unit of one of the contexts passes the filters on type and agent.
-  public func admits(_ event: EventView) -> Bool {
-    guard event.kind == .unit else { return false }
-    if !types.isEmpty {
-      guard let unit = event.unit, types.contains(unit.type) else { return false }
-    }
-    if agents.isEmpty { return true }
-    guard let agent = event.agentID else { return false }
-    return agents.contains { $0.elementsEqual(agent) }
-  }
-}
-
 /// Limits of a subscriber's outbox.
 public struct OutboxLimits: Sendable {
   /// Queued bytes above which a live subscriber is switched to catching up (api.md: 1 MiB).
   public var liveBytesMax = Limits.outboxBytesMax
+  /// The same while all outboxes of the loop together are over their budget.
+  public var strainedBytesMax = Limits.outboxSharedBytesMax
   /// Queued bytes up to which catching up reads ahead.
   public var catchUpBytes = 256 << 10
-  /// Nanoseconds without progress of a full outbox after which the subscriber is closed (api.md: 30 s).
+  /// Nanoseconds for which a subscriber may take nothing of what is queued for it, before it is closed (api.md: 30 s).
   public var stallNanosecondsMax: UInt64 = 30_000_000_000
 
   public init() {}
@@ -41,29 +16,35 @@ public struct OutboxLimits: Sendable {
 
 /// One subscriber's place in history, as a value: told what was published, read and sent, it says what to do
 /// next. Its promise: every matching event behind the start is offered once, in log order, whether it comes
-/// from the store, from the window or live.
+/// from the store, from the window or live; what history no longer has is said by one `gap`.
+///
+/// | state | goes on to |
+/// |---|---|
+/// | joining: has begun, nothing was looked at | live at the head; else catchingUp |
+/// | catchingUp: reads history, from its start | live at the head |
+/// | live: is offered events as they are published | lagging when the outbox is full |
+/// | lagging: fell behind, reads history | live at the head |
+/// | closing: ended, from any state; nothing is framed any more | |
 public struct SubscriberSession: Sendable {
-  public enum Mode: Sendable { case catchingUp, live }
+  public enum State: Hashable, Sendable, CaseIterable { case joining, catchingUp, live, lagging, closing }
 
   public enum Step: Equatable, Sendable {
     /// Nothing to do until something is published or sent.
     case wait
     /// Frame the window's matching events behind this position; report with `delivered` and `scanned`.
     case readWindow(after: Position)
-    /// Read the store's matching events in this range; report with `delivered`, then `scanned`.
+    /// Read the store's matching events in this range; report with `kept`, `delivered`, then `scanned`.
     case readStore(after: Position, through: Position)
   }
 
-  public let subscription: Subscription
   public let limits: OutboxLimits
-  public private(set) var mode = Mode.catchingUp
+  public private(set) var state = State.joining
   /// All matching events up to here have been framed.
   public private(set) var cursor: Position
   private var reading = false
 
   /// A session that begins behind `start`.
-  public init(_ subscription: Subscription, after start: Position, limits: OutboxLimits = OutboxLimits()) {
-    self.subscription = subscription
+  public init(after start: Position, limits: OutboxLimits = OutboxLimits()) {
     self.limits = limits
     cursor = start
   }
@@ -71,15 +52,29 @@ public struct SubscriberSession: Sendable {
   /// What to do now. `head` is the newest published position, `lowest` the window's lowest, `queuedBytes` what
   /// waits to be sent.
   public mutating func next(head: Position, lowest: Position, queuedBytes: Int) -> Step {
-    guard mode == .catchingUp, !reading else { return .wait }
+    switch state {
+    case .live, .closing: return .wait
+    case .joining: state = .catchingUp
+    case .catchingUp, .lagging: break
+    }
+    guard !reading else { return .wait }
     if cursor >= head {
-      mode = .live
+      state = .live
       return .wait
     }
     guard queuedBytes < limits.catchUpBytes else { return .wait }
     if cursor.next >= lowest { return .readWindow(after: cursor) }
     reading = true
     return .readStore(after: cursor, through: Position(lowest.rawValue - 1))
+  }
+
+  /// What a read of the store found: its history begins at `oldest`.
+  /// - Returns: where the next event is that there may be, if some behind the cursor are gone: the subscriber must be
+  ///   told. What was read goes on behind it.
+  public mutating func kept(from oldest: Position) -> Position? {
+    guard state != .closing, oldest > cursor.next else { return nil }
+    cursor = Position(oldest.rawValue - 1)
+    return oldest
   }
 
   /// An event was framed.
@@ -95,11 +90,12 @@ public struct SubscriberSession: Sendable {
   }
 
   /// A matching event was just published: whether to frame it now. If not, it is met again in catching up.
-  public mutating func offers(_ position: Position, queuedBytes: Int) -> Bool {
+  /// - Parameter isStrained: all outboxes together are over their budget.
+  public mutating func offers(_ position: Position, queuedBytes: Int, isStrained: Bool = false) -> Bool {
     // A subscriber may name a start that history has not reached.
-    guard mode == .live, position > cursor else { return false }
-    guard queuedBytes < limits.liveBytesMax else {
-      mode = .catchingUp
+    guard state == .live, position > cursor else { return false }
+    guard queuedBytes < (isStrained ? limits.strainedBytesMax : limits.liveBytesMax) else {
+      state = .lagging
       cursor = max(cursor, Position(position.rawValue - 1))
       return false
     }
@@ -108,5 +104,11 @@ public struct SubscriberSession: Sendable {
   }
 
   /// The position up to which this subscriber has been shown all that matches: what it may resume from.
-  public func progress(head: Position) -> Position { mode == .live ? max(head, cursor) : cursor }
+  public func progress(head: Position) -> Position { state == .live ? max(head, cursor) : cursor }
+
+  /// Whether history is being read, instead of events being offered.
+  public var isBehind: Bool { state == .catchingUp || state == .lagging }
+
+  /// Nothing is framed from now on.
+  public mutating func close() { state = .closing }
 }

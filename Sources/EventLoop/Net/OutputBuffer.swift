@@ -41,7 +41,7 @@ public struct OutputBuffer {
   }
 
   /// Appends `bytes`, which lie in `slab`, without copying them: the slab is held until they are sent, and
-  /// they don't change.
+  /// they don't change. A run that goes on where the last one of the same slab ended is one piece with it.
   public func write(shared slab: Slab, _ bytes: UnsafeRawBufferPointer) {
     socket.loop.assertOnLoop()
     socket.openQueue.write(shared: slab, bytes)

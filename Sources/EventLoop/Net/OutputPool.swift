@@ -131,6 +131,15 @@ final class OutputQueue {
   func write(shared slab: Slab, _ run: UnsafeRawBufferPointer) {
     guard let base = run.baseAddress, !run.isEmpty else { return }
     bytes += run.count
+    if count > 0 {
+      let last = pieces + ((head + count - 1) & (capacity - 1))
+      if last.pointee.base + last.pointee.count == base, case .slab(let held) = last.pointee.owner,
+        held.toOpaque() == Unmanaged.passUnretained(slab).toOpaque()
+      {
+        last.pointee.count += run.count
+        return
+      }
+    }
     append(OutputPiece(base: base, count: run.count, owner: .slab(Unmanaged.passRetained(slab))))
   }
 

@@ -8,6 +8,9 @@ extension Socket {
   /// Bytes that the kernel has not taken yet.
   public var queuedBytes: Int { queue?.bytes ?? 0 }
 
+  /// The kernel has not finished with what it was given in an earlier turn.
+  public var isSending: Bool { state.contains(.sending) }
+
   private var acceptsOutput: Bool {
     state.contains(.started) && state.isDisjoint(with: .silent)
   }

@@ -1,0 +1,346 @@
+internal import Bytes
+internal import Engine
+internal import EventLoop
+internal import Model
+internal import Notifier
+internal import Router
+internal import Telemetry
+
+/// What owns a follower and its socket: one connection of one transport. Loop thread.
+protocol FollowerOwner: AnyObject {
+  /// Every 15 s. The follower has written its progress, if it has a subscription.
+  func followerBeats(_ follower: Follower)
+  /// The follower ends, and frames nothing more: the owner takes leave of its peer, and closes the socket once that
+  /// is sent. The follower cuts the socket if the peer doesn't take it.
+  func follower(_ follower: Follower, ends reason: StreamEnd)
+  /// `subscribe` can't begin where it was asked to (`gone`); what was subscribed before goes on.
+  func follower(_ follower: Follower, refuses problem: Problem)
+}
+
+/// One subscriber, whatever carries it: does what its session decides, on a socket that its owner reads. It frames into
+/// the socket's output in its format, reads history, keeps time, and notices a peer that takes nothing.
+///
+/// Life: made → `start` → `subscribe` and `unsubscribe`, any number of times → `end` → `close`, once the socket has
+/// closed. All of it on the loop's thread: hence unchecked.
+final class Follower: TimerTarget, @unchecked Sendable {
+  /// Nanoseconds between heartbeats (api.md: 15 s).
+  static let heartbeatNanoseconds: UInt64 = 15_000_000_000
+  /// Heartbeats begin up to this much earlier, so that followers who came together are not all served at once.
+  static let jitterNanoseconds: UInt64 = 7_500_000_000
+  /// Nanoseconds for which a peer may take nothing of what is left for it once the stream has ended.
+  static let farewellNanoseconds: UInt64 = 15_000_000_000
+  /// Records of the window that catching up looks at in one turn.
+  static let scannedRecordsMax = 4096
+
+  let socket: Socket
+  let format: StreamFormat
+  private let hub: StreamHub
+  private var owner: (any FollowerOwner)?
+  private var session: SubscriberSession
+  private(set) var subscription: Subscription?
+  private var slot: UInt32?
+  private var timer = TimerID.none
+  private var beatDue: UInt64 = 0
+  /// Counts subscriptions that have begun: what was read for an earlier one is dropped.
+  private var epoch: UInt32 = 0
+  /// Counts what was asked for: a start that is looked up is superseded by what is asked meanwhile.
+  private var asked: UInt32 = 0
+  private(set) var isEnded = false
+  private var isCountedBehind = false
+  private var isPumping = false
+  private var ending = StreamEnd.client
+  private var endedAt: UInt64 = 0
+  /// What of the outbox counts against the budget of all.
+  private var chargedBytes = 0
+
+  init(socket: Socket, hub: StreamHub, format: StreamFormat) {
+    self.socket = socket
+    self.hub = hub
+    self.format = format
+    session = SubscriberSession(after: .zero)
+  }
+
+  /// Begins to keep time for `owner`, which it holds until `close`. Once.
+  func start(_ owner: any FollowerOwner) {
+    precondition(slot == nil, "a follower starts once")
+    self.owner = owner
+    slot = hub.add(self)
+    let now = socket.loop.now
+    beatDue = now &+ Follower.heartbeatNanoseconds &- .random(in: 0..<Follower.jitterNanoseconds)
+    setTimer(for: beatDue)
+  }
+
+  // MARK: Subscribing
+
+  /// Follows `subscription` from behind `start` (nil: from now on) instead of what was followed before. Writes
+  /// `subscribed` first, then what matches. If `start` is no longer kept, or lies ahead, the owner is told, perhaps
+  /// later, and nothing has changed.
+  func subscribe(_ subscription: Subscription, after start: Position?) {
+    guard !isEnded, slot != nil else { return }
+    asked &+= 1
+    let window = hub.engine.window
+    guard let start else { return begin(subscription, after: window.head) }
+    guard start <= window.head else {
+      owner?.follower(self, refuses: StreamHub.aheadOfHistory)
+      return
+    }
+    guard start.next < window.lowest else { return begin(subscription, after: start) }
+    let (follower, asked) = (self, asked)
+    socket.loop.spawn { _ in await follower.beginIfKept(subscription, after: start, asked) }
+  }
+
+  /// Follows nothing any more; what is queued is still sent.
+  func unsubscribe() {
+    asked &+= 1
+    epoch &+= 1
+    guard subscription != nil, let slot else { return }
+    subscription = nil
+    session.close()
+    hub.unsubscribe(slot)
+    noteMode()
+  }
+
+  /// The position up to which the peer has been sent all that it wants, if it follows something.
+  var progress: Position? {
+    subscription == nil ? nil : session.progress(head: hub.engine.window.head)
+  }
+
+  private func beginIfKept(_ subscription: Subscription, after start: Position, _ request: UInt32) async {
+    do throws(Problem) {
+      try await hub.checkKept(start)
+      guard request == asked, !isEnded else { return }
+      begin(subscription, after: start)
+    } catch {
+      guard request == asked, !isEnded else { return }
+      owner?.follower(self, refuses: error)
+    }
+  }
+
+  private func begin(_ subscription: Subscription, after start: Position) {
+    guard let slot else { return }
+    epoch &+= 1
+    session = SubscriberSession(after: start)
+    self.subscription = subscription
+    hub.subscribe(slot, to: subscription)
+    format.subscribed(start, contexts: subscription.contexts ?? []).withUnsafeBytes {
+      socket.output.write($0)
+    }
+    pump()
+  }
+
+  // MARK: Live
+
+  /// An event that this follower wants was published, and is in hand in `frames`.
+  /// - Returns: whether it was framed.
+  func offer(_ event: EventView, _ frames: StreamFrames) -> Bool {
+    var queued = socket.queuedBytes
+    // Its peer has not taken what it was sent in an earlier turn: what comes on top is its own memory, not that of all.
+    let isSlow = queued > Limits.outboxSharedBytesMax && socket.isSending
+    if isSlow {
+      charge(queued)
+      queued += frames.bytes(format)
+    }
+    guard session.offers(event.position, queuedBytes: queued, isStrained: isSlow && hub.isStrained) else {
+      fellBehind()
+      return false
+    }
+    frames.write(to: socket.output, format, isShared: !isSlow)
+    return true
+  }
+
+  private func fellBehind() {
+    guard !isCountedBehind, session.state == .lagging else { return }
+    hub.metrics.streamLags.add()
+    noteMode()
+  }
+
+  private func noteMode() {
+    let isBehind = session.isBehind
+    guard isBehind != isCountedBehind else { return }
+    isCountedBehind = isBehind
+    hub.metrics.laggingStreams.add(isBehind ? 1 : -1)
+  }
+
+  private func charge(_ bytes: Int) {
+    guard bytes != chargedBytes else { return }
+    hub.charge(bytes - chargedBytes)
+    chargedBytes = bytes
+  }
+
+  // MARK: Catching up
+
+  /// The kernel has taken all that was queued: for the owner to call.
+  func drained() {
+    charge(0)
+    if session.isBehind { pump() }
+  }
+
+  /// Does what the session wants done until it waits.
+  private func pump() {
+    defer { noteMode() }
+    while let subscription {
+      let window = hub.engine.window
+      switch session.next(head: window.head, lowest: window.lowest, queuedBytes: socket.queuedBytes) {
+      case .wait: return
+      case .readWindow(let after):
+        if !readWindow(after, subscription) { return }
+      case .readStore(let after, let through):
+        let (follower, epoch) = (self, epoch)
+        socket.loop.spawn { _ in await follower.readStore(after, through, subscription, epoch) }
+        return
+      }
+    }
+  }
+
+  /// - Returns: whether to go on at once.
+  private func readWindow(_ after: Position, _ subscription: Subscription) -> Bool {
+    var isFull = false
+    let window = hub.engine.window
+    let scanned = window.events(
+      after: after, filter: subscription.filter, recordsMax: Follower.scannedRecordsMax
+    ) { event in
+      guard subscription.admits(event) else { return true }
+      let queued = socket.queuedBytes
+      guard queued < session.limits.catchUpBytes,
+        queued <= Limits.outboxSharedBytesMax || queued + event.bodyLength <= session.limits.liveBytesMax
+      else {
+        isFull = true
+        return false
+      }
+      frame(event)
+      return true
+    }
+    session.scanned(through: scanned)
+    if isFull || scanned >= window.head { return !isFull }
+    goOnLater()
+    return false
+  }
+
+  /// Goes on in the next turn: others have to be served.
+  private func goOnLater() {
+    guard !isPumping else { return }
+    isPumping = true
+    let follower = self
+    socket.loop.perform {
+      follower.isPumping = false
+      follower.pump()
+    }
+  }
+
+  private func readStore(
+    _ after: Position, _ through: Position, _ subscription: Subscription, _ begun: UInt32
+  ) async {
+    do throws(Problem) {
+      let found = try await hub.engine.events(
+        after: after, through: through, filter: subscription.filter, bytesMax: session.limits.catchUpBytes)
+      guard begun == epoch, !isEnded else { return }
+      if let next = session.kept(from: found.oldest) {
+        format.gap(after: after, next: next).withUnsafeBytes { socket.output.write($0) }
+      }
+      for event in found.page.units where subscription.admits(event) { frame(event) }
+      session.scanned(through: found.scannedThrough)
+      pump()
+      withExtendedLifetime(found.page) {}
+    } catch {
+      guard begun == epoch else { return }
+      end(.failed)
+    }
+  }
+
+  /// Frames an event of history, into the follower's own memory where it is small.
+  private func frame(_ event: EventView) {
+    guard let body = format.body(of: event) else { return }
+    let output = socket.output
+    var writer = ByteWriter(
+      output.reserve(StreamFormat.prefixBytesMax), capacity: StreamFormat.prefixBytesMax)
+    format.writePrefix(of: event, bodyBytes: body.count, to: &writer)
+    output.commit(writer.count)
+    if body.count > StreamFrames.copiedBytesMax, output.queuedBytes <= Limits.outboxSharedBytesMax,
+      let slab = hub.engine.window.slab(holding: event)
+    {
+      output.write(shared: slab, body)
+    } else {
+      output.write(body)
+    }
+    output.write(format.suffix(event.kind))
+    session.delivered(event.position)
+    hub.metrics.countDelivered(event.kind, 1)
+  }
+
+  // MARK: Time
+
+  func timerFired(tag: UInt64) {
+    timer = .none
+    let now = socket.loop.now
+    if isEnded { return checkFarewell(now) }
+    if isStalled(now) { return end(.stalled) }
+    if now >= beatDue {
+      beatDue = now &+ Follower.heartbeatNanoseconds
+      beat()
+      if isEnded { return }
+    }
+    // One that takes nothing is noticed when its time is up, not at the heartbeat after.
+    let stallDue = socket.lastSendProgress &+ session.limits.stallNanosecondsMax
+    setTimer(for: socket.queuedBytes > 0 ? min(beatDue, stallDue) : beatDue)
+  }
+
+  private func beat() {
+    if let progress, socket.queuedBytes < session.limits.catchUpBytes {
+      let room = StreamFormat.progressBytesMax
+      var writer = ByteWriter(socket.output.reserve(room), capacity: room)
+      format.writeProgress(progress, to: &writer)
+      socket.output.commit(writer.count)
+    }
+    owner?.followerBeats(self)
+  }
+
+  /// Progress is what the kernel takes. A peer that reads a byte a second opens its window in large steps, rarely: it
+  /// is closed like one that reads nothing. One whose window does open is slow, not gone: it costs its outbox, no more.
+  private func isStalled(_ now: UInt64) -> Bool {
+    socket.queuedBytes > 0 && now &- socket.lastSendProgress >= session.limits.stallNanosecondsMax
+  }
+
+  private func setTimer(for due: UInt64) {
+    let now = socket.loop.now
+    timer = socket.loop.setTimer(after: due > now ? due - now : 0, self, tag: 0)
+  }
+
+  // MARK: The end
+
+  /// Frames nothing more; the owner takes leave of the peer. Only the first reason counts.
+  func end(_ reason: StreamEnd) {
+    guard !isEnded, slot != nil else { return }
+    isEnded = true
+    ending = reason
+    unsubscribe()
+    endedAt = socket.loop.now
+    socket.loop.cancel(timer)
+    setTimer(for: endedAt &+ Follower.farewellNanoseconds)
+    owner?.follower(self, ends: reason)
+  }
+
+  /// What is left in the outbox of a stream that has ended must not keep the socket for ever.
+  private func checkFarewell(_ now: UInt64) {
+    let due = max(endedAt, socket.lastSendProgress) &+ Follower.farewellNanoseconds
+    guard socket.queuedBytes > 0, due > now else { return socket.abort() }
+    setTimer(for: due)
+  }
+
+  /// The socket has closed: the last call.
+  func close() {
+    socket.loop.cancel(timer)
+    charge(0)
+    isEnded = true
+    epoch &+= 1
+    asked &+= 1
+    session.close()
+    noteMode()
+    if let slot {
+      hub.remove(slot, self)
+      hub.metrics.count(ending)
+    }
+    slot = nil
+    subscription = nil
+    owner = nil
+  }
+}
