@@ -194,16 +194,17 @@ extension Operation {
     text:
       "Server-Sent Events that never end. `retry: 1000`; `subscribed` with where it starts; then `workunit`, "
       + "whose `id` is the cursor to resume from and whose `data` is a WorkUnit on one line; every 15 s a comment and "
-      + "an `id`. The order is that of the log. An upgrade is not served.",
+      + "an `id`. The order is that of the log.",
     answers: [
+      Answer(status: .switchingProtocols, summary: "A WebSocket, which begins with `subscribed`."),
       Answer(
         status: .ok, summary: "The stream.", fields: ["Cache-Control", "X-Accel-Buffering"],
         content: [
           Content(
             media: "text/event-stream",
             schema: #"{"type":"string","description":"Events of the WHATWG's format."}"#)
-        ])
-    ], refusals: [.gone])
+        ]),
+    ], refusals: [.gone, .upgradeRequired])
 
   // MARK: Service
 

@@ -187,7 +187,8 @@ extension Parameter {
   static let agentOfLocks = Parameter(
     .query, "agent_id", "Only locks that this agent holds.", identifier, example: "\"anna\"")
   static let holder = Parameter(
-    .query, "agent_id", "Who releases the lock, unless `X-Agent-ID` says so.", identifier, example: "\"anna\"")
+    .query, "agent_id", "Who releases the lock, unless `X-Agent-ID` says so.", identifier, example: "\"anna\""
+  )
   static let lockID = Parameter(
     .query, "lock_id", "The lock's id: it is released only if it is this one.",
     ##"{"$ref":"#/components/schemas/UnitID"}"##)

@@ -71,7 +71,7 @@ public struct WebSocketReader: ~Copyable {
   private var opcode = WebSocketOpcode.text
   private var isFinal = false
   /// Between the first byte of a fragmented or gathered message and its last.
-  private var isInMessage = false
+  public private(set) var isInMessage = false
   private var utf8: UInt32 = ENGRAM_UTF8_WHOLE
   private var fragments: UInt32 = 0
   private var emptyFragments: UInt32 = 0
