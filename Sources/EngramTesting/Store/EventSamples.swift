@@ -71,6 +71,37 @@ public enum EventSamples {
     }
   }
 
+  /// The record of what happened to a lock.
+  /// - Parameter token: the position of the event that granted the lock; this one's, unless given.
+  public static func lock(
+    _ action: LockAction, position: UInt64, path: [UInt8], holder: [UInt8] = Array("agent".utf8),
+    token: UInt64? = nil, ttlMicroseconds: UInt64 = 60_000_000, metadata: String = "{}",
+    logTime: UInt64? = nil
+  ) -> [UInt8] {
+    let logTime = logTime ?? position * 1000
+    let lock = LockState(
+      path: path, holder: holder, id: UnitID(high: (token ?? position) << 16, low: 0xabcd),
+      token: Position(token ?? position), ttlMicroseconds: ttlMicroseconds,
+      acquiredAt: LogTime(microseconds: logTime), expiresAt: LogTime(microseconds: logTime + ttlMicroseconds),
+      metadata: Array(metadata.utf8))
+    let room = LockEncoder.bytesMax(lock)
+    return [UInt8](unsafeUninitializedCapacity: room) { buffer, count in
+      guard let base = buffer.baseAddress else { return }
+      count = LockEncoder.encode(
+        action, lock, position: Position(position), logTime: LogTime(microseconds: logTime), into: base,
+        capacity: room)
+    }
+  }
+
+  /// The record of a restart.
+  public static func restart(position: UInt64, logTime: UInt64? = nil) -> [UInt8] {
+    [UInt8](unsafeUninitializedCapacity: LockEncoder.restartBytes) { buffer, count in
+      guard let base = buffer.baseAddress else { return }
+      count = LockEncoder.encodeRestart(
+        position: Position(position), logTime: LogTime(microseconds: logTime ?? position * 1000), into: base)
+    }
+  }
+
   private static func record(
     _ kind: EventKind, _ position: UInt64, _ logTime: UInt64, bodyBytes: Int,
     _ fields: (inout EventRecordWriter) -> Void
