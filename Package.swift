@@ -106,7 +106,12 @@ let package = Package(
     suite(
       "Engine",
       ["Engine", "Model", "Bytes", "Telemetry", "WAL", "Storage", "EventLoop", "EngramTesting"]),
-    suite("API", ["API", "Model", "Bytes", "HTTP", "EventLoop", "Engine", "Telemetry"]),
+    suite(
+      "API",
+      [
+        "API", "Model", "Bytes", "HTTP", "EventLoop", "Router", "Notifier", "WAL", "Engine", "Telemetry",
+        "EngramTesting",
+      ]),
     suite(
       "Server",
       [

@@ -114,11 +114,18 @@ public final class APIMetrics: Sendable {
 
   /// Counts events framed for streams.
   func countDelivered(_ kind: EventKind?, _ count: Int) {
+    if let place = APIMetrics.place(of: kind) { delivered[place].add(UInt64(count)) }
+  }
+
+  /// Events of a kind that were framed for streams.
+  func delivered(_ kind: EventKind) -> UInt64 { APIMetrics.place(of: kind).map { delivered[$0].value } ?? 0 }
+
+  private static func place(of kind: EventKind?) -> Int? {
     switch kind {
-    case .unit: delivered[0].add(UInt64(count))
-    case .context: delivered[1].add(UInt64(count))
-    case .lock: delivered[2].add(UInt64(count))
-    case .restart, nil: break
+    case .unit: 0
+    case .context: 1
+    case .lock: 2
+    case .restart, nil: nil
     }
   }
 

@@ -192,9 +192,10 @@ extension Operation {
   private static let stream = Operation(
     ids: ["stream", "streamSSE", "streamSSEFlat"], tag: "streams", summary: "Follow contexts live",
     text:
-      "Server-Sent Events that never end. `retry: 1000`; `subscribed` with where it starts; then `workunit`, "
-      + "whose `id` is the cursor to resume from and whose `data` is a WorkUnit on one line; every 15 s a comment and "
-      + "an `id`. The order is that of the log.",
+      "Server-Sent Events that never end. `retry: 1000`; `subscribed` with where it starts; then, in the order of the "
+      + "log, `workunit`, whose `id` is the cursor to resume from and whose `data` is a WorkUnit on one line; "
+      + "`context`: the Context after a change; `lock`: `{\"action\", \"lock\"}`; every 15 s a comment and an `id`. "
+      + "`gap`: `{\"after\", \"next\"}`, between which history is no longer kept.",
     answers: [
       Answer(status: .switchingProtocols, summary: "A WebSocket, which begins with `subscribed`."),
       Answer(
@@ -204,7 +205,7 @@ extension Operation {
             media: "text/event-stream",
             schema: #"{"type":"string","description":"Events of the WHATWG's format."}"#)
         ]),
-    ], refusals: [.gone, .upgradeRequired])
+    ], refusals: [.gone, .upgradeRequired, .unavailable])
 
   // MARK: Service
 

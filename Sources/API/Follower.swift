@@ -48,7 +48,6 @@ final class Follower: TimerTarget, @unchecked Sendable {
   private(set) var isEnded = false
   private var isCountedBehind = false
   private var isPumping = false
-  private var ending = StreamEnd.client
   private var endedAt: UInt64 = 0
   /// What of the outbox counts against the budget of all.
   private var chargedBytes = 0
@@ -96,6 +95,7 @@ final class Follower: TimerTarget, @unchecked Sendable {
     epoch &+= 1
     guard subscription != nil, let slot else { return }
     subscription = nil
+    socket.isPatient = false
     session.close()
     hub.unsubscribe(slot)
     noteMode()
@@ -123,6 +123,8 @@ final class Follower: TimerTarget, @unchecked Sendable {
     session = SubscriberSession(after: start)
     self.subscription = subscription
     hub.subscribe(slot, to: subscription)
+    // Whoever waits for an answer goes before a thousand followers.
+    socket.isPatient = true
     format.subscribed(start, contexts: subscription.contexts ?? []).withUnsafeBytes {
       socket.output.write($0)
     }
@@ -134,6 +136,7 @@ final class Follower: TimerTarget, @unchecked Sendable {
   /// An event that this follower wants was published, and is in hand in `frames`.
   /// - Returns: whether it was framed.
   func offer(_ event: EventView, _ frames: StreamFrames) -> Bool {
+    guard session.state == .live else { return false }
     var queued = socket.queuedBytes
     // Its peer has not taken what it was sent in an earlier turn: what comes on top is its own memory, not that of all.
     let isSlow = queued > Limits.outboxSharedBytesMax && socket.isSending
@@ -312,7 +315,7 @@ final class Follower: TimerTarget, @unchecked Sendable {
   func end(_ reason: StreamEnd) {
     guard !isEnded, slot != nil else { return }
     isEnded = true
-    ending = reason
+    hub.metrics.count(reason)
     unsubscribe()
     endedAt = socket.loop.now
     socket.loop.cancel(timer)
@@ -331,15 +334,13 @@ final class Follower: TimerTarget, @unchecked Sendable {
   func close() {
     socket.loop.cancel(timer)
     charge(0)
+    if !isEnded, slot != nil { hub.metrics.count(.client) }
     isEnded = true
     epoch &+= 1
     asked &+= 1
     session.close()
     noteMode()
-    if let slot {
-      hub.remove(slot, self)
-      hub.metrics.count(ending)
-    }
+    if let slot { hub.remove(slot, self) }
     slot = nil
     subscription = nil
     owner = nil

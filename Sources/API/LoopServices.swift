@@ -1,4 +1,5 @@
 public import Engine
+internal import EventLoop
 public import HTTP
 
 /// What the routes of one loop have at hand. Loop thread, except the counters.

@@ -4,6 +4,7 @@ internal import EventLoop
 internal import HTTP
 internal import Model
 internal import Router
+internal import Telemetry
 internal import WAL
 
 /// One WebSocket after its opening handshake: reads messages where bytes arrive, follows contexts, and publishes units

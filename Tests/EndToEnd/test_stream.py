@@ -250,7 +250,10 @@ class Following(StreamSuite):
         self.assertEqual(agents.units(1), made[1:2])
 
     def test_bad_requests(self):
-        for query in ({"after": "x"}, {"after": "-1"}, {"type": "NOTHING"}, {"events": "everything"}, {"colour": "red"}):
+        for query in (
+                {"after": "x"}, {"after": "-1"}, {"type": "NOTHING"}, {"events": "everything"}, {"events": "workunit,"},
+                {"events": ""}, {"lock": "a\x01"}, {"lock": "x" * 1025}, {"lock": ["a", "b"]}, {"colour": "red"},
+                {"context": [f"c{n}" for n in range(257)]}, {"agent": [f"a{n}" for n in range(257)]}):
             with self.subTest(str(query)):
                 follower = self.follow(**query)
                 self.assertEqual(follower.status, 400, follower.headers)
@@ -269,6 +272,35 @@ class Following(StreamSuite):
         follower = self.live(context=self.context, after=position)
         made = self.post(2)
         self.assertEqual(follower.units(2), made)
+
+    def test_events_of_contexts(self):
+        """Each change of a followed context, with the context after it; units only if they are asked for too."""
+        only = self.live(context=self.context, events="context")
+        both = self.live(context=self.context, events=["workunit", "context"])
+        other = self.live(context=Names.fresh("other"), events="workunit,context")
+        made = self.post(1, agent="anna") + self.post(2, agent="bob") + self.post(1, agent="anna")
+        changes = [only.next() for _ in range(2)]
+        self.assertEqual([event.name for event in changes], ["context", "context"])
+        self.assertEqual([event.json()["agent_ids"] for event in changes], [["anna"], ["anna", "bob"]])
+        self.assertEqual({event.json()["id"] for event in changes}, {self.context})
+        seen = [both.next() for _ in range(6)]
+        self.assertEqual([int(event.id) for event in seen], sorted(int(event.id) for event in seen))
+        self.assertEqual([event.json() for event in seen if event.name == "workunit"], made)
+        self.assertEqual([event.id for event in seen if event.name == "context"], [event.id for event in changes])
+        self.assertTrue(only.quiet() and other.quiet())
+        # History has them too: what comes late is what came live.
+        late = self.live(context=self.context, events="workunit,context", after=0)
+        again = [late.next() for _ in range(6)]
+        self.assertEqual([(event.name, event.id, event.data) for event in again],
+                         [(event.name, event.id, event.data) for event in seen])
+
+    def test_filters_of_units_leave_other_events_alone(self):
+        follower = self.live(context=self.context, events="workunit,context", type="ERROR", agent="bob")
+        self.post(1, agent="anna") + self.post(1, agent="bob")
+        [made] = self.post(1, agent="bob", kind="ERROR")
+        seen = [follower.next() for _ in range(3)]
+        self.assertEqual([event.name for event in seen], ["context", "context", "workunit"])
+        self.assertEqual(seen[2].json(), made)
 
     def test_odd_payloads_stay_one_line(self):
         follower = self.live(context=self.context)
@@ -389,6 +421,26 @@ class UnderLoad(StreamSuite):
         self.assertSame(slow.units(80), made)
         more = self.post(3)
         self.assertSame(slow.units(3), more)
+
+    def test_a_follower_that_reads_nothing_is_let_go(self):
+        """After 30 s; in the full run only. The end of the stream is all that it can be told."""
+        if not Options.full:
+            return
+        stalled = self.live(context=self.context, receive_bytes=4096)
+        fast = self.live(context=self.context)
+        made = [self.client.create(unit(self.context, f"{n}:" + "s" * 100_000)) for n in range(120)]
+        self.assertSame(fast.units(120), made)
+        line = 'engram_streams_closed_total{reason="stalled"} 1'
+        until(lambda: line in self.client.get("/metrics").body.decode().split("\n"), 60, "the follower is given up")
+        seen = []
+        while (event := stalled.next()) is not None:
+            seen.append(event.json())
+        self.assertTrue(stalled.ended)
+        self.assertSame(seen, made[:len(seen)])
+        self.assertLess(len(seen), 120)
+        with self.follow(context=self.context, last_event_id=seen[-1]["position"]) as again:
+            again.subscribed()
+            self.assertSame(seen + again.units(120 - len(seen)), made)
 
     def test_followers_that_vanish(self):
         for _ in range(50):

@@ -20,11 +20,12 @@ struct WindowIndexTests {
 
   private static func positions(_ window: WindowIndex, after: UInt64, _ contexts: [String]?) -> [UInt64] {
     var found: [UInt64] = []
-    window.units(after: Position(after), contexts: contexts?.map(BatchMaker.name)) {
+    let filter = EventFilter(contexts: contexts?.map(BatchMaker.name), units: true)
+    let reached = window.events(after: Position(after), filter: filter, recordsMax: .max) {
       found.append($0.position.rawValue)
       return true
     }
-    return found
+    return reached == max(window.head, Position(after)) ? found : []
   }
 
   /// Positions 1 to 6: a, b | a, (event), b | a.
@@ -117,15 +118,22 @@ struct WindowIndexTests {
   @Test func `a reader stops when it says so`() {
     let window = Self.sample()
     var seen: [UInt64] = []
-    window.units(after: .zero, contexts: nil) { event in
-      seen.append(event.position.rawValue)
-      return seen.count < 2
-    }
-    window.units(after: .zero, contexts: [BatchMaker.name("a")]) { event in
-      seen.append(event.position.rawValue)
-      return false
-    }
+    var reached = [
+      window.events(after: .zero, filter: .allUnits, recordsMax: .max) { event in
+        guard seen.count < 2 else { return false }
+        seen.append(event.position.rawValue)
+        return true
+      }
+    ]
+    let ofA = EventFilter(contexts: [BatchMaker.name("a")], units: true)
+    reached.append(
+      window.events(after: .zero, filter: ofA, recordsMax: .max) { event in
+        seen.append(event.position.rawValue)
+        return false
+      })
     #expect(seen == [1, 2, 1])
+    // Position 3 wasn't taken, nor was 1.
+    #expect(reached == [Position(2), .zero])
   }
 
   @Test func `what left the window is the store's to answer`() {

@@ -7,12 +7,13 @@ struct SubscriberSessionTests {
   private static let limits: OutboxLimits = {
     var limits = OutboxLimits()
     limits.liveBytesMax = 1000
+    limits.strainedBytesMax = 200
     limits.catchUpBytes = 300
     return limits
   }()
 
   private static func session(after start: UInt64) -> SubscriberSession {
-    SubscriberSession(Subscription(), after: Position(start), limits: limits)
+    SubscriberSession(after: Position(start), limits: limits)
   }
 
   /// A session that is live at position 10.
@@ -38,40 +39,40 @@ struct SubscriberSessionTests {
     var lowest: UInt64
     var queued: Int
     var step: SubscriberSession.Step
-    var mode: SubscriberSession.Mode
+    var state: SubscriberSession.State
     var testDescription: String { title }
   }
 
   @Test(arguments: [
-    Next(title: "at the head", cursor: 10, head: 10, lowest: 5, queued: 0, step: .wait, mode: .live),
-    Next(title: "ahead of the head", cursor: 12, head: 10, lowest: 5, queued: 0, step: .wait, mode: .live),
-    Next(title: "an empty log", cursor: 0, head: 0, lowest: 1, queued: 0, step: .wait, mode: .live),
+    Next(title: "at the head", cursor: 10, head: 10, lowest: 5, queued: 0, step: .wait, state: .live),
+    Next(title: "ahead of the head", cursor: 12, head: 10, lowest: 5, queued: 0, step: .wait, state: .live),
+    Next(title: "an empty log", cursor: 0, head: 0, lowest: 1, queued: 0, step: .wait, state: .live),
     Next(
       title: "inside the window", cursor: 7, head: 10, lowest: 5, queued: 0,
-      step: .readWindow(after: Position(7)), mode: .catchingUp),
+      step: .readWindow(after: Position(7)), state: .catchingUp),
     Next(
       title: "directly before the window", cursor: 4, head: 10, lowest: 5, queued: 0,
-      step: .readWindow(after: Position(4)), mode: .catchingUp),
+      step: .readWindow(after: Position(4)), state: .catchingUp),
     Next(
       title: "one before that", cursor: 3, head: 10, lowest: 5, queued: 0,
-      step: .readStore(after: Position(3), through: Position(4)), mode: .catchingUp),
+      step: .readStore(after: Position(3), through: Position(4)), state: .catchingUp),
     Next(
       title: "an empty window", cursor: 3, head: 10, lowest: 11, queued: 0,
-      step: .readStore(after: Position(3), through: Position(10)), mode: .catchingUp),
+      step: .readStore(after: Position(3), through: Position(10)), state: .catchingUp),
     Next(
       title: "room in the outbox", cursor: 7, head: 10, lowest: 5, queued: 299,
-      step: .readWindow(after: Position(7)), mode: .catchingUp),
-    Next(title: "a full outbox", cursor: 7, head: 10, lowest: 5, queued: 300, step: .wait, mode: .catchingUp),
+      step: .readWindow(after: Position(7)), state: .catchingUp),
+    Next(title: "a full outbox", cursor: 7, head: 10, lowest: 5, queued: 300, step: .wait, state: .catchingUp),
     Next(
       title: "a full outbox at the head", cursor: 10, head: 10, lowest: 5, queued: 900, step: .wait,
-      mode: .live),
+      state: .live),
   ])
   func next(_ row: Next) {
     var session = Self.session(after: row.cursor)
     let step = session.next(
       head: Position(row.head), lowest: Position(row.lowest), queuedBytes: row.queued)
     #expect(step == row.step)
-    #expect(session.mode == row.mode)
+    #expect(session.state == row.state)
     #expect(session.cursor == Position(row.cursor))
   }
 
@@ -102,6 +103,87 @@ struct SubscriberSessionTests {
     #expect(session.cursor == Position(5))
   }
 
+  // MARK: States: state × what happens
+
+  enum Happening: CaseIterable, Sendable {
+    case asked, askedAtTheHead, offered, offeredWhenFull, closed
+  }
+
+  /// A session in each state, at position 10.
+  private static func session(in state: SubscriberSession.State) -> SubscriberSession {
+    var session = session(after: 10)
+    switch state {
+    case .joining: break
+    case .catchingUp: _ = session.next(head: Position(20), lowest: Position(5), queuedBytes: 0)
+    case .live: session = live()
+    case .lagging:
+      session = live()
+      _ = session.offers(Position(11), queuedBytes: 1000)
+    case .closing: session.close()
+    }
+    return session
+  }
+
+  @Test(arguments: SubscriberSession.State.allCases, Happening.allCases)
+  func states(_ state: SubscriberSession.State, _ happening: Happening) {
+    var session = Self.session(in: state)
+    #expect(session.state == state)
+    var step = SubscriberSession.Step.wait
+    var isFramed = false
+    switch happening {
+    case .asked: step = session.next(head: Position(20), lowest: Position(5), queuedBytes: 0)
+    case .askedAtTheHead: step = session.next(head: Position(10), lowest: Position(5), queuedBytes: 0)
+    case .offered: isFramed = session.offers(Position(12), queuedBytes: 0)
+    case .offeredWhenFull: isFramed = session.offers(Position(12), queuedBytes: 1000)
+    case .closed: session.close()
+    }
+    let reads = SubscriberSession.Step.readWindow(after: Position(10))
+    let expected: (state: SubscriberSession.State, step: SubscriberSession.Step, isFramed: Bool) =
+      switch (state, happening) {
+      case (_, .closed), (.closing, _): (.closing, .wait, false)
+      case (.joining, .asked), (.catchingUp, .asked): (.catchingUp, reads, false)
+      case (.lagging, .asked): (.lagging, reads, false)
+      case (.joining, .askedAtTheHead), (.catchingUp, .askedAtTheHead), (.lagging, .askedAtTheHead):
+        (.live, .wait, false)
+      case (.live, .asked), (.live, .askedAtTheHead): (.live, .wait, false)
+      case (.live, .offered): (.live, .wait, true)
+      case (.live, .offeredWhenFull): (.lagging, .wait, false)
+      case (.joining, _), (.catchingUp, _), (.lagging, _): (state, .wait, false)
+      }
+    #expect(session.state == expected.state)
+    #expect(step == expected.step)
+    #expect(isFramed == expected.isFramed)
+    #expect(session.isBehind == (expected.state == .catchingUp || expected.state == .lagging))
+  }
+
+  @Test func `while all are strained, one falls behind earlier`() {
+    var session = Self.live()
+    var framed = [session.offers(Position(11), queuedBytes: 199, isStrained: true)]
+    framed.append(session.offers(Position(12), queuedBytes: 200, isStrained: false))
+    framed.append(session.offers(Position(13), queuedBytes: 200, isStrained: true))
+    #expect(framed == [true, true, false])
+    #expect(session.state == .lagging && session.cursor == Position(12))
+  }
+
+  // MARK: What history has lost
+
+  @Test func `what is kept from behind the cursor on is no gap`() {
+    var session = Self.reading()
+    let gaps = [session.kept(from: Position(1)), session.kept(from: Position(3))]
+    #expect(gaps == [nil, nil])
+    #expect(session.cursor == Position(2))
+  }
+
+  @Test func `what is lost is told once, and read on behind it`() {
+    var session = Self.reading()
+    let gaps = [session.kept(from: Position(5)), session.kept(from: Position(5))]
+    #expect(gaps == [Position(5), nil])
+    session.delivered(Position(5))
+    session.scanned(through: Position(5))
+    let step = session.next(head: Position(10), lowest: Position(6), queuedBytes: 0)
+    #expect(step == .readWindow(after: Position(5)))
+  }
+
   // MARK: Live
 
   @Test func `live events are framed as they come`() {
@@ -111,7 +193,7 @@ struct SubscriberSessionTests {
     ]
     #expect(framed == [true, true])
     #expect(session.cursor == Position(15))
-    #expect(session.mode == .live)
+    #expect(session.state == .live)
   }
 
   @Test func `a full outbox turns live into catching up, from the event that found no room`() {
@@ -119,7 +201,7 @@ struct SubscriberSessionTests {
     var framed = [
       session.offers(Position(11), queuedBytes: 0), session.offers(Position(14), queuedBytes: 1000),
     ]
-    #expect(session.mode == .catchingUp)
+    #expect(session.state == .lagging)
     #expect(session.cursor == Position(13))
     framed.append(session.offers(Position(15), queuedBytes: 0))
     #expect(framed == [true, false, false])
@@ -221,13 +303,13 @@ struct SubscriberSessionTests {
     let start = world.session.cursor.rawValue
     for _ in 0..<400 { world.act() }
     var rounds = 0
-    while world.session.mode != .live || world.asked != nil || !world.outbox.isEmpty, rounds < 1000 {
+    while world.session.state != .live || world.asked != nil || !world.outbox.isEmpty, rounds < 1000 {
       rounds += 1
       world.outbox = []
       world.answer()
       world.advance()
     }
-    #expect(world.session.mode == .live, "seed \(seed)")
+    #expect(world.session.state == .live, "seed \(seed)")
     #expect(world.framed == world.matching.filter { $0 > start }, "seed \(seed)")
   }
 }

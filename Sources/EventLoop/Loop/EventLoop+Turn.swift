@@ -74,6 +74,7 @@ extension EventLoop {
     flushDirty()
     delegate?.turnWillSubmit(self)
     flushDirty()
+    flushPatient()
   }
 
   /// Submits and waits. The sends of this turn complete at once, as a rule: waiting for one completion more than
@@ -95,7 +96,7 @@ extension EventLoop {
 
   /// How long the coming enter may wait, in ns: not at all when there is work, else until the next timer.
   private func waitTime() -> UInt64 {
-    if !jobs.isEmpty { return 0 }
+    if !jobs.isEmpty || !patient.isEmpty { return 0 }
     if !starved.isEmpty, ring.buffers.available > 0 { return 0 }
     var timeout = UInt64.max
     if let next = wheel.next {
@@ -159,6 +160,17 @@ extension EventLoop {
 
   private func flushDirty() {
     while let raw = dirty.popFirst() {
+      let tag = Tag(raw: raw)
+      slots.resident(tag.slot, tag.generation)?.flush()
+    }
+  }
+
+  /// A send costs the kernel several microseconds: a thousand of them in one enter would keep the next durable write,
+  /// and everybody's answers, waiting.
+  private func flushPatient() {
+    var left = options.patientSendsPerTurnMax
+    while left > 0, let raw = patient.popFirst() {
+      left -= 1
       let tag = Tag(raw: raw)
       slots.resident(tag.slot, tag.generation)?.flush()
     }

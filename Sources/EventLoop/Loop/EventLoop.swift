@@ -38,6 +38,8 @@ public final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable 
   var jobs = Fifo<UnownedJob>(capacity: 1024)
   /// Tags of sockets with something to send, and of those that wait for receive buffers.
   var dirty = Fifo<UInt64>(capacity: 256)
+  /// Those of sockets that let others go first.
+  var patient = Fifo<UInt64>(capacity: 256)
   var starved = Fifo<UInt64>(capacity: 64)
   let outputs: OutputPool
   /// Operations whose last completion has not come, the wake read not counted.

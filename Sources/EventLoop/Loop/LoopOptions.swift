@@ -16,6 +16,8 @@ public struct LoopOptions: Sendable {
   public var descriptorsReserved = 0
   /// Jobs of one turn before the ring is looked at again, so that a flood of jobs doesn't starve completions.
   public var jobsPerTurnMax = 512
+  /// Sends of patient sockets (`Socket.isPatient`) per turn; the rest waits for the next.
+  public var patientSendsPerTurnMax = 128
   /// How long a gracefully closed socket goes on discarding what its peer still sends, ns.
   public var lingerTime: UInt64 = 2_000_000_000
   /// How long a listener rests after the process ran out of descriptors, ns.

@@ -45,37 +45,33 @@ struct OutputPiece {
   let owner: Owner
 }
 
-/// What one socket has still to send: a ring of pieces and the vectors of the one message in flight. Pooled
-/// by the loop, so that an idle socket has none.
+/// What one socket has still to send: a ring of pieces and, if they are several, the message in flight. Pooled
+/// by the loop, so that an idle socket has none; small, because a fan-out takes one for each subscriber.
 final class OutputQueue {
   /// IOV_MAX is 1024. Enough for the answer to a batch of 100 from its slab: two for each unit.
   static let vectorsMax = 256
+  private static let piecesAtFirst = 8
   private static let piecesKept = 1024
 
   private(set) var bytes = 0
   private var pieces: UnsafeMutablePointer<OutputPiece>
-  private var capacity = OutputQueue.vectorsMax
+  private var capacity = OutputQueue.piecesAtFirst
   private var head = 0
   private(set) var count = 0
   private var end: Chunk.Pointer?
-  let vectors: UnsafeMutablePointer<iovec>
-  let message: UnsafeMutablePointer<msghdr>
+  /// Filled by `fillMessage`, and the loop's again once the kernel is done with it.
+  private(set) var message: OutputMessage?
   /// Outlives its queues: they are held by it, or by a socket that holds its loop.
   private unowned(unsafe) let pool: OutputPool
 
   init(_ pool: OutputPool) {
     self.pool = pool
     pieces = .allocate(capacity: capacity)
-    vectors = .allocate(capacity: OutputQueue.vectorsMax)
-    message = .allocate(capacity: 1)
-    message.initialize(to: msghdr())
   }
 
   deinit {
     clear()
     pieces.deallocate()
-    vectors.deallocate()
-    message.deallocate()
   }
 
   /// At least `wanted` bytes of room at the end; written to by the caller, then counted by `commit`.
@@ -168,20 +164,31 @@ final class OutputQueue {
     return UnsafeRawBufferPointer(start: piece.base, count: piece.count)
   }
 
-  /// Fills the message with the first pieces.
-  func fillMessage() {
+  /// A message of the first pieces. It stays until `consume` or `clear`.
+  func fillMessage() -> UnsafeMutablePointer<msghdr> {
+    let message = message ?? pool.takeMessage()
+    self.message = message
     let filled = min(count, OutputQueue.vectorsMax)
     for n in 0..<filled {
       let piece = pieces[(head + n) & (capacity - 1)]
-      vectors[n] = iovec(iov_base: UnsafeMutableRawPointer(mutating: piece.base), iov_len: piece.count)
+      message.vectors[n] = iovec(
+        iov_base: UnsafeMutableRawPointer(mutating: piece.base), iov_len: piece.count)
     }
-    message.pointee.msg_iov = vectors
-    message.pointee.msg_iovlen = filled
+    message.header.pointee.msg_iov = message.vectors
+    message.header.pointee.msg_iovlen = filled
+    return message.header
+  }
+
+  private func releaseMessage() {
+    guard let message else { return }
+    pool.giveBack(message)
+    self.message = nil
   }
 
   /// The kernel took the first `sent` bytes.
   func consume(_ sent: Int) {
     precondition(sent <= bytes)
+    releaseMessage()
     bytes -= sent
     var left = sent
     while left > 0 {
@@ -201,11 +208,21 @@ final class OutputQueue {
     while count > 0 { dropFirst() }
     bytes = 0
     releaseEnd()
-    guard capacity > OutputQueue.piecesKept else { return }
+    releaseMessage()
+    if capacity > OutputQueue.piecesKept { resize(OutputQueue.vectorsMax) }
+  }
+
+  /// Gives memory back that few need. The queue is empty.
+  func shrink() {
+    if capacity > OutputQueue.piecesAtFirst { resize(OutputQueue.piecesAtFirst) }
+  }
+
+  /// The queue is empty.
+  private func resize(_ to: Int) {
     pieces.deallocate()
-    capacity = OutputQueue.vectorsMax
+    capacity = to
     head = 0
-    pieces = .allocate(capacity: capacity)
+    pieces = .allocate(capacity: to)
   }
 
   private func dropFirst() {
@@ -225,11 +242,13 @@ final class OutputQueue {
 
   private func append(_ piece: OutputPiece) {
     if count == capacity {
-      let larger = UnsafeMutablePointer<OutputPiece>.allocate(capacity: capacity * 2)
+      // Beyond the first few, there are many as a rule.
+      let grown = max(capacity * 2, OutputQueue.vectorsMax)
+      let larger = UnsafeMutablePointer<OutputPiece>.allocate(capacity: grown)
       for n in 0..<count { (larger + n).initialize(to: pieces[(head + n) & (capacity - 1)]) }
       pieces.deallocate()
       pieces = larger
-      capacity *= 2
+      capacity = grown
       head = 0
     }
     (pieces + ((head + count) & (capacity - 1))).initialize(to: piece)
@@ -237,22 +256,49 @@ final class OutputQueue {
   }
 }
 
-/// Chunks and queues of one loop, for reuse. Loop thread.
+/// The header and the vectors of a message, for one sendmsg.
+struct OutputMessage {
+  let header: UnsafeMutablePointer<msghdr>
+  let vectors: UnsafeMutablePointer<iovec>
+
+  static func make() -> OutputMessage {
+    let header = UnsafeMutablePointer<msghdr>.allocate(capacity: 1)
+    header.initialize(to: msghdr())
+    return OutputMessage(header: header, vectors: .allocate(capacity: OutputQueue.vectorsMax))
+  }
+
+  func deallocate() {
+    header.deallocate()
+    vectors.deallocate()
+  }
+}
+
+/// Chunks, queues and messages of one loop, for reuse. Loop thread.
 final class OutputPool {
   private let chunksKept: Int
   private var chunks: [Chunk.Pointer] = []
   private var queues: [OutputQueue] = []
   /// Takes what is written to sockets that send no more.
   private(set) lazy var discarded = OutputQueue(self)
-  private static let queuesKept = 256
+  private var messages: [OutputMessage] = []
+  /// A small queue is 400 bytes.
+  private static let queuesKept = 4096
+  /// Of them so many may be large: 8 KiB.
+  private static let largeQueuesKept = 256
+  /// Of 4 KiB.
+  private static let messagesKept = 256
 
   init(chunksKept: Int) {
     self.chunksKept = chunksKept
     chunks.reserveCapacity(chunksKept)
-    queues.reserveCapacity(OutputPool.queuesKept)
+    queues.reserveCapacity(OutputPool.largeQueuesKept)
+    messages.reserveCapacity(OutputPool.messagesKept)
   }
 
   deinit {
+    // Before the messages: they give theirs back.
+    queues = []
+    for message in messages { message.deallocate() }
     for chunk in chunks { free(chunk) }
   }
 
@@ -278,6 +324,14 @@ final class OutputPool {
 
   func giveBack(_ queue: OutputQueue) {
     queue.clear()
-    if queues.count < OutputPool.queuesKept { queues.append(queue) }
+    guard queues.count < OutputPool.queuesKept else { return }
+    if queues.count >= OutputPool.largeQueuesKept { queue.shrink() }
+    queues.append(queue)
+  }
+
+  func takeMessage() -> OutputMessage { messages.popLast() ?? .make() }
+
+  func giveBack(_ message: OutputMessage) {
+    if messages.count < OutputPool.messagesKept { messages.append(message) } else { message.deallocate() }
   }
 }

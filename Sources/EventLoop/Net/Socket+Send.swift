@@ -29,8 +29,12 @@ extension Socket {
     guard acceptsOutput else { return loop.outputs.discarded.clear() }
     guard queuedBytes > 0, state.isDisjoint(with: .noNewSend) else { return }
     lastSendProgress = loop.now
+    markDirty()
+  }
+
+  private func markDirty() {
     state.insert(.dirty)
-    loop.dirty.append(tag(.send))
+    if isPatient { loop.patient.append(tag(.send)) } else { loop.dirty.append(tag(.send)) }
   }
 
   /// One send of all that is queued, up to 256 pieces; nothing while one is in flight.
@@ -43,8 +47,7 @@ extension Socket {
       let count = min(run.count, Int(Int32.max))
       engram_prep_send(submission(), descriptor, run.baseAddress, count, tag(.send))
     } else {
-      queue.fillMessage()
-      engram_prep_send_message(submission(), descriptor, queue.message, tag(.send))
+      engram_prep_send_message(submission(), descriptor, queue.fillMessage(), tag(.send))
     }
   }
 
@@ -60,8 +63,7 @@ extension Socket {
       lastSendProgress = loop.now
     }
     guard queue.bytes == 0 else {
-      state.insert(.dirty)
-      loop.dirty.append(tag(.send))
+      markDirty()
       return
     }
     self.queue = nil

@@ -83,6 +83,9 @@ public final class Socket: Resident, @unchecked Sendable {
   /// are queued and this is long ago.
   public internal(set) var lastSendProgress: UInt64
 
+  /// Whether its sends come after those of other sockets, and only some in a turn: for one of many that are sent the
+  /// same. Loop thread.
+  public var isPatient = false
   var queue: OutputQueue?
   var linger = TimerID.none
   let descriptor: Int32

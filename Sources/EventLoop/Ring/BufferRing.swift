@@ -8,7 +8,9 @@ public struct ReceiveBufferID: Hashable, Sendable {
 
 /// The receive buffers of one loop, lent to the kernel through a plain provided-buffer ring (group 0).
 ///
-/// The kernel takes one per arrival of bytes; we know which by the completion, never by counting on order.
+/// The kernel takes one per arrival of bytes, in turn; we know which by the completion, never by counting on order.
+/// It is lent a part of them only, and more once that gets scarce: a server with little to receive would touch the
+/// memory of all of them otherwise, one after the other.
 /// Loop thread.
 final class BufferRing {
   static let group: UInt16 = 0
@@ -16,7 +18,12 @@ final class BufferRing {
   static let countMax = 32_768
 
   let bufferBytes: Int
+  /// Buffers that the kernel is lent at first.
+  private static let lentAtFirst = 256
+
   private let count: Int
+  /// Buffers from here on have never been lent.
+  private var used = 0
   private let ring: UnsafeMutableRawPointer
   private let ringBytes: Int
   private let memory: UnsafeMutableRawPointer
@@ -50,7 +57,15 @@ final class BufferRing {
     memory = area
     lent = .allocate(capacity: count)
     lent.initialize(repeating: 1, count: count)
-    for id in 0..<count { give(UInt16(id)) }
+    lendMore(BufferRing.lentAtFirst)
+  }
+
+  private func lendMore(_ more: Int) {
+    let end = min(count, used + more)
+    while used < end {
+      give(UInt16(used))
+      used += 1
+    }
   }
 
   /// The ring's owner has closed the ring by now: the kernel holds none of it.
@@ -65,6 +80,7 @@ final class BufferRing {
     guard id < count, lent[Int(id)] == 0 else { return nil }
     lent[Int(id)] = 1
     available -= 1
+    if available < used / 4, used < count { lendMore(used) }
     return memory + Int(id) * bufferBytes
   }
 

@@ -44,6 +44,16 @@ final class BatchMaker {
     return (batch, units)
   }
 
+  /// A batch of records that are made for the next positions.
+  func batch(of records: [(UInt64) -> [UInt8]]) -> Batch {
+    for record in records {
+      head += 1
+      add(record(head))
+    }
+    guard let batch = builder.seal() else { preconditionFailure("an empty batch") }
+    return batch
+  }
+
   private func add(_ record: [UInt8]) {
     guard let memory = builder.reserve(record.count) else { preconditionFailure("no room for a sample") }
     memory.copyMemory(from: record, byteCount: record.count)
