@@ -2,7 +2,9 @@ import EngramTesting
 import EventLoop
 import Model
 import Router
+import Telemetry
 import Testing
+import WAL
 
 @testable import API
 
@@ -16,7 +18,7 @@ import Testing
     (follower.socket.queuedText ?? "").components(of: text)
   }
 
-  private static let kilobyte = StreamDesk.unit(bodyBytes: 1000)
+  private static var kilobyte: (UInt64) -> [UInt8] { StreamDesk.unit(bodyBytes: 1000) }
 
   // MARK: Frames are shared
 
@@ -129,7 +131,9 @@ import Testing
     let (follower, owner) = try desk.follower()
     follower.subscribe(Subscription(contexts: [Array("c".utf8)]), after: Position(1))
     let text = try #require(follower.socket.queuedText)
-    #expect(text.hasPrefix("retry: 1000\n\nevent: subscribed\nid: 1\ndata: {\"position\":1,\"contexts\":[\"c\"]}\n\n"))
+    #expect(
+      text.hasPrefix(
+        "retry: 1000\n\nevent: subscribed\nid: 1\ndata: {\"position\":1,\"contexts\":[\"c\"]}\n\n"))
     #expect(text.components(of: "event: workunit\n") == 2)
     #expect(owner.refusals.isEmpty && owner.ends.isEmpty)
   }

@@ -1,6 +1,5 @@
 import Bytes
 import EngramTesting
-import Engine
 import Glibc
 import Model
 import Router
@@ -8,7 +7,36 @@ import Telemetry
 import WAL
 
 @testable import API
+@testable import Engine
 @testable import EventLoop
+
+/// An engine for all desks, as making one costs 200 MiB of log on the disk. They use nothing of it that changes.
+private struct SharedEngine: @unchecked Sendable {
+  let engine: LiveEngine
+  private let directory: TemporaryDirectory
+
+  private init() throws {
+    directory = try TemporaryDirectory()
+    (engine, _) = try LiveEngine.open(
+      directory.path, loops: [EventLoop(index: 0)], metrics: EngineMetrics(Registry()), onFatal: { _ in })
+  }
+
+  private static let made = Result { try SharedEngine() }
+
+  static func get() throws -> LiveEngine {
+    let shared = try made.get()
+    // Statics have no end: what lies on the disk goes with the process.
+    _ = cleanup
+    return shared.engine
+  }
+
+  private static let cleanup: Int32 = atexit {
+    guard case .success(let shared) = SharedEngine.made else { return }
+    shared.engine.quiesce()
+    shared.engine.close()
+    TemporaryDirectory.remove(shared.directory.path)
+  }
+}
 
 /// A hub of followers whose loop doesn't run: nothing that they queue is sent, and the test's thread may look at it.
 final class StreamDesk {
@@ -16,28 +44,22 @@ final class StreamDesk {
   let metrics: APIMetrics
   let window: WindowIndex
   private let loop: EventLoop
-  private let engine: LiveEngine
-  private let directory: TemporaryDirectory
+  private let engine: LoopEngine
   private let builder = BatchBuilder(
-    pool: SlabPool(slabBytes: 1 << 20, keptMax: 2), batchBytesMax: 1 << 20, batchBytesLimit: 8 << 20)
+    pool: SlabPool(slabBytes: 4 << 20, keptMax: 2), batchBytesMax: 4 << 20, batchBytesLimit: 8 << 20)
   private var peers: [Int32] = []
   private(set) var position: UInt64 = 0
 
   init() throws {
-    directory = try TemporaryDirectory()
-    let registry = Registry()
     loop = try EventLoop(index: 0)
-    (engine, _) = try LiveEngine.open(
-      directory.path, loops: [loop], metrics: EngineMetrics(registry), onFatal: { _ in })
-    metrics = APIMetrics(registry)
-    window = engine.engines[0].window
-    position = window.head.rawValue
-    hub = StreamHub(engine: engine.engines[0], metrics: metrics)
+    window = WindowIndex(head: .zero)
+    let shared = try SharedEngine.get()
+    engine = LoopEngine(loop: loop, window: window, engine: shared, store: shared.store, isHome: true)
+    metrics = APIMetrics(Registry())
+    hub = StreamHub(engine: engine, metrics: metrics)
   }
 
   deinit {
-    engine.quiesce()
-    engine.close()
     for peer in peers { Glibc.close(peer) }
   }
 

@@ -37,7 +37,8 @@ struct StreamFormatTests {
   }
 
   private static func unit(_ position: UInt64, bodyBytes: Int = 20) -> [UInt8] {
-    EventSamples.unit(position: position, context: Array("c".utf8), sequence: 1, bodyBytes: bodyBytes)
+    EventSamples.unit(
+      position: position, context: Array("c".utf8), sequence: 1, bodyBytes: bodyBytes, logTime: 1)
   }
 
   @Test(arguments: [1, 9_007_199_254_740_993, UInt64.max])

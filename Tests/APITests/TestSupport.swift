@@ -27,7 +27,7 @@ final class TemporaryDirectory {
 
   deinit { TemporaryDirectory.remove(path) }
 
-  private static func remove(_ path: String) {
+  static func remove(_ path: String) {
     guard let directory = opendir(path) else { return }
     while let entry = readdir(directory) {
       let name = withUnsafePointer(to: &entry.pointee.d_name) { tuple in

@@ -62,7 +62,8 @@ struct SubscriberSessionTests {
     Next(
       title: "room in the outbox", cursor: 7, head: 10, lowest: 5, queued: 299,
       step: .readWindow(after: Position(7)), state: .catchingUp),
-    Next(title: "a full outbox", cursor: 7, head: 10, lowest: 5, queued: 300, step: .wait, state: .catchingUp),
+    Next(
+      title: "a full outbox", cursor: 7, head: 10, lowest: 5, queued: 300, step: .wait, state: .catchingUp),
     Next(
       title: "a full outbox at the head", cursor: 10, head: 10, lowest: 5, queued: 900, step: .wait,
       state: .live),
