@@ -5,7 +5,7 @@ public import Telemetry
 /// What the routes of all loops count. Any thread.
 public final class APIMetrics: Sendable {
   private static let statusesMax = 500
-  private static let statuses = Status.allCases.filter { $0.rawValue >= 200 }
+  private static let statuses = Status.allCases.filter { $0.rawValue >= 200 || $0 == .switchingProtocols }
 
   let durations: [Histogram]
   /// `statusesMax` for each route, by status code less 100.
@@ -19,6 +19,10 @@ public final class APIMetrics: Sendable {
   private let delivered: [Counter]
   let streamLags: Counter
   private let streamsClosed: [Counter]
+  let publishesInFlight: Gauge
+  private let publishDurations: Histogram
+  /// By raw value of `ErrorCode`.
+  private let messageErrors: [Counter]
 
   public init(_ registry: Registry) {
     durations = Route.Name.allCases.map { route in
@@ -50,6 +54,18 @@ public final class APIMetrics: Sendable {
     streamsClosed = StreamEnd.allCases.map { end in
       registry.counter(
         "engram_streams_closed_total", "Streams that have ended, by reason.", [Label("reason", end.rawValue)])
+    }
+    publishesInFlight = registry.gauge(
+      "engram_publishes_in_flight", "Work units published over WebSocket that are not answered yet.")
+    publishDurations = registry.histogram(
+      "engram_publish_duration_seconds",
+      "Time from a whole message that publishes a work unit to its ack in the outbox, its sync included.",
+      .seconds)
+    messageErrors = ErrorCode.allCases.map { code in
+      registry.counter(
+        "engram_websocket_errors_total",
+        "Messages over WebSocket that were answered with an error, by its code.",
+        [Label("code", "\(code.name)")])
     }
   }
 
@@ -113,6 +129,12 @@ public final class APIMetrics: Sendable {
     }
   }
 
+  /// Counts a publish that was acknowledged.
+  func countPublish(nanoseconds: UInt64) { publishDurations.record(nanoseconds) }
+
+  /// Counts a message that was answered with an error.
+  func countError(_ code: ErrorCode) { messageErrors[Int(code.rawValue)].add() }
+
   func count(_ end: StreamEnd) { streamsClosed[end.place].add() }
 }
 
@@ -126,6 +148,12 @@ enum StreamEnd: String, CaseIterable {
   case failed
   /// The server goes away.
   case shutdown
+  /// Nothing was heard of it for too long.
+  case silent
+  /// It broke a rule of its protocol.
+  case violated
+  /// There was no memory for what it sent.
+  case refused
 
   var place: Int {
     switch self {
@@ -133,6 +161,9 @@ enum StreamEnd: String, CaseIterable {
     case .stalled: 1
     case .failed: 2
     case .shutdown: 3
+    case .silent: 4
+    case .violated: 5
+    case .refused: 6
     }
   }
 }

@@ -73,6 +73,12 @@ extension Exchange {
     begin(status, .problem, length: body.count, fieldBytes: 128) { writer in
       if let allow { writer.field("Allow", allow) }
       if problem.code.asksToRetry { writer.field("Retry-After", 1) }
+      if problem.code == .upgradeRequired {
+        // RFC 9110, section 15.5.22, and RFC 6455, section 4.4.
+        writer.field("Connection", "Upgrade")
+        writer.field("Upgrade", "websocket")
+        writer.field(WebSocketHandshake.versionField.name, WebSocketHandshake.versionField.value)
+      }
     }
     if !isHeadOnly { body.withUnsafeBytes { socket.output.write($0) } }
   }

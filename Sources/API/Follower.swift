@@ -74,7 +74,8 @@ final class Follower: TimerTarget, @unchecked Sendable {
   /// Follows `subscription` from behind `start` (nil: from now on) instead of what was followed before. Writes
   /// `subscribed` first, then what matches. If `start` is no longer kept, or lies ahead, the owner is told, perhaps
   /// later, and nothing has changed.
-  func subscribe(_ subscription: Subscription, after start: Position?) {
+  /// - Parameter isKept: whether that was found out in this turn: then it begins at once.
+  func subscribe(_ subscription: Subscription, after start: Position?, isKept: Bool = false) {
     guard !isEnded, slot != nil else { return }
     asked &+= 1
     let window = hub.engine.window
@@ -83,7 +84,7 @@ final class Follower: TimerTarget, @unchecked Sendable {
       owner?.follower(self, refuses: StreamHub.aheadOfHistory)
       return
     }
-    guard start.next < window.lowest else { return begin(subscription, after: start) }
+    guard start.next < window.lowest, !isKept else { return begin(subscription, after: start) }
     let (follower, asked) = (self, asked)
     socket.loop.spawn { _ in await follower.beginIfKept(subscription, after: start, asked) }
   }

@@ -10,6 +10,17 @@ public enum Disposition {
   case answered
   /// The connection is a live stream from here on: the stream is the socket's delegate and owns it.
   case streaming
+  /// The answer is in the outbox, and ends HTTP on this connection.
+  case upgraded(any UpgradedConnection)
+}
+
+/// What goes on with a connection's socket where HTTP has ended.
+public protocol UpgradedConnection: AnyObject {
+  /// Takes over the socket: becomes its delegate. In the turn of the answer, on the loop.
+  /// - Parameters:
+  ///   - rest: what arrived behind the request; changed in place.
+  ///   - isEnded: whether the peer's end came behind that.
+  func takeOver(_ rest: UnsafeMutableRawBufferPointer, isEnded: Bool)
 }
 
 extension LoopServices {
@@ -66,6 +77,10 @@ extension LoopServices {
       case .metrics: try exposition(exchange)
       case .openapi: try contract(exchange)
       case .stream:
+        if let connection = try await webSocket(exchange) {
+          finish(exchange, .stream)
+          return .upgraded(connection)
+        }
         try await stream(exchange)
         if !exchange.isHeadOnly {
           finish(exchange, .stream)

@@ -1,4 +1,5 @@
 public import Engine
+internal import EventLoop
 public import HTTP
 
 /// What the routes of one loop have at hand. Loop thread, except the counters.
@@ -8,7 +9,10 @@ public final class LoopServices {
   public let metrics: APIMetrics
   public let streams: StreamHub
   public var date = DateCache()
+  /// Counts messages that are being gathered, and those kept until they are answered. Outlives the connections.
+  public weak var bodies: (any BodyBudget)?
   let drafts = UnitDraftPool()
+  let publishes: PublishPool
   var requestIDs = RequestIDs()
   /// `/openapi.json`, made when it is first asked for.
   lazy var contractDocument = ContractDocument(version: service.version)
@@ -17,9 +21,17 @@ public final class LoopServices {
     self.engine = engine
     self.service = service
     self.metrics = metrics
+    publishes = PublishPool(loop: engine.loop.index, drafts: drafts)
     streams = StreamHub(engine: engine, metrics: metrics)
     engine.observer = streams
   }
+}
+
+/// The memory that the bodies of requests and messages may take, all connections together.
+public protocol BodyBudget: AnyObject {
+  /// Reserves bytes; false when all together would be too many.
+  func charge(_ bytes: Int) -> Bool
+  func uncharge(_ bytes: Int)
 }
 
 /// One condition of readiness.

@@ -22,6 +22,9 @@ public final class StreamHub: PublicationObserver {
     self.metrics = metrics
   }
 
+  /// Called when the last one has gone.
+  public var onEmpty: (() -> Void)?
+
   public var count: Int { followers.count - free.count }
 
   /// Whether followers that are behind hold so much together that they must catch up from history earlier.
@@ -72,6 +75,7 @@ public final class StreamHub: PublicationObserver {
     followers[Int(slot)] = nil
     free.append(slot)
     metrics.streams(follower.format).subtract()
+    if count == 0 { onEmpty?() }
   }
 
   /// From the next event on, the follower is offered what it wants, and nothing else.

@@ -8,9 +8,6 @@ internal import Router
 extension LoopServices {
   /// `GET /stream`, `/stream/sse`, `/stream-sse`: answers with an event stream that follows live.
   func stream(_ exchange: Exchange) async throws(Problem) {
-    if exchange.head.asksUpgrade {
-      throw Problem(.invalidRequest, "WebSocket is not served by this version; ask without Upgrade")
-    }
     let query = try Query(exchange, .stream)
     let subscription = try subscription(query)
     var start: Position?
@@ -18,12 +15,7 @@ extension LoopServices {
     let resumed = try exchange.field(.lastEventID).map { [UInt8]($0) }
     let asked = try query.one("after")
     if let cursor = resumed ?? asked {
-      guard let position = Query.decimal(cursor).map({ Position($0) }) else {
-        throw Problem(at: resumed == nil ? "/after" : "/Last-Event-ID", "is not a cursor of this server")
-      }
-      guard position <= engine.window.head else { throw StreamHub.aheadOfHistory }
-      try await streams.checkKept(position)
-      start = position
+      start = try await position(of: cursor, at: resumed == nil ? "/after" : "/Last-Event-ID")
     }
     exchange.keeps = false
     exchange.begin(.ok, .eventStream, length: nil, fieldBytes: 96) { writer in
@@ -32,6 +24,16 @@ extension LoopServices {
     }
     guard !exchange.isHeadOnly else { return }
     EventStream(socket: exchange.socket, hub: streams).begin(subscription, after: start)
+  }
+
+  /// The position of a cursor, from which a stream may start in this turn.
+  func position(of cursor: [UInt8], at pointer: String) async throws(Problem) -> Position {
+    guard let position = Query.decimal(cursor).map({ Position($0) }) else {
+      throw Problem(at: pointer, "is not a cursor of this server")
+    }
+    guard position <= engine.window.head else { throw StreamHub.aheadOfHistory }
+    try await streams.checkKept(position)
+    return position
   }
 
   /// What the query of a stream asks for, over either transport.

@@ -25,13 +25,25 @@ public enum Base64 {
     return written == -1 ? nil : Int(written)
   }
 
+  private static let alphabet: StaticString =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+  /// Standard base64 with padding (section 4). Byte by byte: for short texts.
+  public static func encode(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
+    var text = encode(bytes, alphabet)
+    while text.count % 4 != 0 { text.append(UInt8(ascii: "=")) }
+    return text
+  }
+
   private static let urlAlphabet: StaticString =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
   /// The URL-safe alphabet (section 5), without padding.
-  public static func encodeURL(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
+  public static func encodeURL(_ bytes: UnsafeRawBufferPointer) -> [UInt8] { encode(bytes, urlAlphabet) }
+
+  private static func encode(_ bytes: UnsafeRawBufferPointer, _ alphabet: StaticString) -> [UInt8] {
     var text: [UInt8] = []
-    text.reserveCapacity((bytes.count * 4 + 2) / 3)
+    text.reserveCapacity((bytes.count + 2) / 3 * 4)
     var held: UInt32 = 0
     var bits = 0
     for byte in bytes {
@@ -39,10 +51,10 @@ public enum Base64 {
       bits += 8
       while bits >= 6 {
         bits -= 6
-        text.append(urlAlphabet.utf8Start[Int(held >> UInt32(bits) & 63)])
+        text.append(alphabet.utf8Start[Int(held >> UInt32(bits) & 63)])
       }
     }
-    if bits > 0 { text.append(urlAlphabet.utf8Start[Int(held << UInt32(6 - bits) & 63)]) }
+    if bits > 0 { text.append(alphabet.utf8Start[Int(held << UInt32(6 - bits) & 63)]) }
     return text
   }
 

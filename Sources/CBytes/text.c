@@ -219,6 +219,47 @@ int engram_utf8_valid(const void *memory, size_t length) {
   return 1;
 }
 
+// A state inside a character: how many bytes are missing, and between which bounds the next one lies.
+#define INSIDE(missing, low, high) ((uint32_t)(missing) | (uint32_t)(low) << 8 | (uint32_t)(high) << 16)
+
+// The state after a first byte beyond ASCII (RFC 3629, section 4).
+static inline uint32_t inside(uint8_t first) {
+  if (first < 0xc2 || first > 0xf4) return ENGRAM_UTF8_BAD;
+  if (first < 0xe0) return INSIDE(1, 0x80, 0xbf);
+  if (first < 0xf0) return INSIDE(2, first == 0xe0 ? 0xa0 : 0x80, first == 0xed ? 0x9f : 0xbf);
+  return INSIDE(3, first == 0xf0 ? 0x90 : 0x80, first == 0xf4 ? 0x8f : 0xbf);
+}
+
+static inline uint32_t next_inside(uint32_t state, uint8_t byte) {
+  if (byte < (uint8_t)(state >> 8) || byte > (uint8_t)(state >> 16)) return ENGRAM_UTF8_BAD;
+  uint8_t missing = (uint8_t)state;
+  return missing == 1 ? ENGRAM_UTF8_WHOLE : INSIDE(missing - 1, 0x80, 0xbf);
+}
+
+uint32_t engram_utf8_follow(uint32_t state, const void *memory, size_t length) {
+  const uint8_t *from = memory;
+  size_t at = 0;
+  while (at < length && state != ENGRAM_UTF8_BAD) {
+    if (state != ENGRAM_UTF8_WHOLE) {
+      state = next_inside(state, from[at++]);
+      continue;
+    }
+#if defined(__SSE2__)
+    while (length - at >= 16 && !_mm_movemask_epi8(_mm_loadu_si128((const __m128i *)(from + at)))) at += 16;
+#endif
+    while (at < length && from[at] < 0x80) at++;
+    if (at == length) break;
+    size_t whole = sequence(from + at, length - at);
+    if (whole) {
+      at += whole;
+    } else {
+      // Cut off by the end, or bad: byte by byte, to tell which.
+      state = inside(from[at++]);
+    }
+  }
+  return state;
+}
+
 uint64_t engram_name_hash(const void *memory, size_t length) {
   const uint8_t *from = memory;
   if (length > 16) return engram_hash_of(memory, length, 0).low;

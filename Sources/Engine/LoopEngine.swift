@@ -49,6 +49,9 @@ public final class LoopEngine {
     fromHome = isHome ? nil : Mailbox(capacity: 65_536)
   }
 
+  /// Whether the home of the log is on this loop: then a submitted request is mostly sequenced before `submit` returns.
+  public var isHome: Bool { toHome == nil }
+
   /// Messages to and from the home that wait. Home thread; the other side may be at work.
   var mailboxCount: Int { (toHome?.count ?? 0) + (fromHome?.count ?? 0) + overflow.count }
 

@@ -1,19 +1,19 @@
-internal import Bytes
+public import Bytes
 
-/// Reads the JSON object that is a small request's body: one per request. Values are copied out of the body. What is
-/// wrong is told with its place; `read` of the caller throws on.
-struct BodyReader: ~Copyable {
+/// Reads the JSON object that is a small request's body or a message: one per request. Values are copied out of the
+/// body. What is wrong is told with its place; `read` of the caller throws on.
+public struct BodyReader: ~Copyable {
   /// Of a member that is refused, so much is named, in bytes.
   private static let quotedBytesMax = 128
 
-  var scanner: JSONScanner
+  public var scanner: JSONScanner
   private var keys = JSONKeys()
   private var pending: Problem?
 
-  init(_ body: UnsafeRawBufferPointer) { scanner = JSONScanner(body) }
+  public init(_ body: UnsafeRawBufferPointer) { scanner = JSONScanner(body) }
 
   /// Reads the body: `member` is called at each member's value, with its name and its number in `names`, once at most.
-  mutating func readBody(
+  public mutating func readBody(
     _ names: [StaticString],
     _ member: (inout BodyReader, _ index: Int, _ pointer: String) throws(JSONError) -> Void
   ) throws(Problem) {
@@ -50,19 +50,19 @@ struct BodyReader: ~Copyable {
 
   // MARK: Values
 
-  mutating func string(_ pointer: String) throws(JSONError) -> JSONString {
+  public mutating func string(_ pointer: String) throws(JSONError) -> JSONString {
     guard try scanner.peek() == .string else { throw refuse(pointer, "must be a string") }
     return try scanner.string()
   }
 
   /// A string of at most so many bytes, decoded.
-  mutating func text(_ pointer: String, bytesMax: Int) throws(JSONError) -> [UInt8] {
+  public mutating func text(_ pointer: String, bytesMax: Int) throws(JSONError) -> [UInt8] {
     let token = try string(pointer)
     guard token.decodedCount <= bytesMax else { throw refuse(pointer, "must be at most \(bytesMax) bytes") }
     return decoded(token)
   }
 
-  mutating func identifier(_ pointer: String) throws(JSONError) -> [UInt8] {
+  public mutating func identifier(_ pointer: String) throws(JSONError) -> [UInt8] {
     let token = try string(pointer)
     guard token.decodedCount >= 1, token.decodedCount <= Limits.identifierBytesMax else {
       throw refuse(pointer, "must be 1 to \(Limits.identifierBytesMax) bytes")
@@ -121,7 +121,7 @@ struct BodyReader: ~Copyable {
   }
 
   /// An array: `element` is called at each.
-  mutating func array(
+  public mutating func array(
     _ pointer: String, countMax: Int, of noun: String,
     _ element: (inout BodyReader, _ pointer: String) throws(JSONError) -> Void
   ) throws(JSONError) {
@@ -176,13 +176,13 @@ struct BodyReader: ~Copyable {
     }
   }
 
-  func decoded(_ token: JSONString) -> [UInt8] {
+  public func decoded(_ token: JSONString) -> [UInt8] {
     JSONText.withDecoded(token, of: scanner.bytes) { Array($0) }
   }
 
   // MARK: Errors
 
-  mutating func refuse(_ pointer: String, _ detail: String) -> JSONError {
+  public mutating func refuse(_ pointer: String, _ detail: String) -> JSONError {
     pending = Problem(at: pointer, detail)
     return JSONError(.refused, at: 0)
   }

@@ -110,6 +110,20 @@ public enum Limits {
   public static let subscriptionContextsMax = 256
   /// Agents that one subscription names. Likewise.
   public static let subscriptionAgentsMax = 256
+  /// Types of units, or kinds of events, that one `subscribe` lists. There are fewer. Answer: `invalid_request`.
+  public static let subscriptionTypesMax = 64
+  /// Bytes of a message over WebSocket, in all its fragments: as of a request's body. Answer: closed with 1009.
+  public static let messageBytesMax = bodyBytesMax
+  /// Frames of one message: 16 MiB in frames of 256 bytes. Answer: closed with 1008.
+  public static let messageFragmentsMax = 65_536
+  /// Frames of one message that bring nothing: they could go on for ever. Answer: closed with 1008.
+  public static let messageEmptyFragmentsMax = 128
+  /// Bytes of a `ref`, as it is written: it is kept until the answer, and sent back. Answer: `invalid_request`.
+  public static let messageRefBytesMax = 256
+  /// Publishes of one connection that are not answered. Answer: no more is read until half of them are.
+  public static let publishesInFlightMax = 1024
+  /// Bytes of messages that these hold. Likewise.
+  public static let publishBytesInFlightMax = 16 << 20
 
   // MARK: Overload
 

@@ -8,12 +8,15 @@ public enum UnitPlace: Hashable, Sendable {
   case element(Int)
   /// An element of the member `work_units`, from 0.
   case workUnit(Int)
+  /// The member `work_unit` of a message.
+  case member
 
   func pointer(_ tail: String) -> String {
     switch self {
     case .body: tail
     case .element(let index): "/\(index)\(tail)"
     case .workUnit(let index): "/work_units/\(index)\(tail)"
+    case .member: "/work_unit\(tail)"
     }
   }
 }

@@ -15,7 +15,7 @@ final class ConnectionBudget: Sendable {
 }
 
 /// The connections of one loop: takes them in, keeps count, and sends them home at the end. Loop thread.
-final class Acceptor: ListenerDelegate, TimerTarget, @unchecked Sendable {
+final class Acceptor: ListenerDelegate, TimerTarget, BodyBudget, @unchecked Sendable {
   private static let dateTick: UInt64 = 250_000_000
 
   let limits: ConnectionLimits
@@ -32,6 +32,7 @@ final class Acceptor: ListenerDelegate, TimerTarget, @unchecked Sendable {
     self.services = services
     self.limits = limits
     self.budget = budget
+    services.bodies = self
   }
 
   private var loop: EventLoop { services.engine.loop }
@@ -68,6 +69,11 @@ final class Acceptor: ListenerDelegate, TimerTarget, @unchecked Sendable {
   /// From here on the stream hub knows it.
   func becameStream(_ connection: HTTPConnection) { forget(connection) }
 
+  /// A stream that began while the server goes away ends with the others.
+  func endStreamsIfDraining() {
+    if isDraining { services.streams.closeAll() }
+  }
+
   private func forget(_ connection: HTTPConnection) {
     guard connections.removeValue(forKey: ObjectIdentifier(connection)) != nil else { return }
     budget.connections.wrappingSubtract(1, ordering: .relaxed)
@@ -88,6 +94,7 @@ final class Acceptor: ListenerDelegate, TimerTarget, @unchecked Sendable {
   /// Lets idle connections and streams go, and the others after their answer; then calls `done`.
   func drain(_ done: @escaping @Sendable () -> Void) {
     emptied = done
+    services.streams.onEmpty = { [weak self] in self?.reportIfEmpty() }
     services.streams.closeAll()
     for connection in connections.values { connection.drain() }
     reportIfEmpty()
@@ -99,7 +106,7 @@ final class Acceptor: ListenerDelegate, TimerTarget, @unchecked Sendable {
   }
 
   private func reportIfEmpty() {
-    guard let emptied, connections.isEmpty else { return }
+    guard let emptied, connections.isEmpty, services.streams.count == 0 else { return }
     self.emptied = nil
     emptied()
   }

@@ -84,14 +84,30 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
       case .answered:
         finishRequest()
       case .streaming:
-        resumeReceiving()
-        release()
-        phase = .over
-        socket.loop.cancel(timer)
-        acceptor.becameStream(self)
+        leave()
+        return
+      case .upgraded(let connection):
+        var rest = bytesBehind()
+        leave()
+        rest.withUnsafeMutableBytes { connection.takeOver($0, isEnded: isEnded) }
+        acceptor.endStreamsIfDraining()
         return
       }
     }
+  }
+
+  /// The socket is another's: gives back all that this connection has.
+  private func leave() {
+    resumeReceiving()
+    release()
+    phase = .over
+    socket.loop.cancel(timer)
+    acceptor.becameStream(self)
+  }
+
+  /// What has arrived behind the request in hand.
+  private func bytesBehind() -> [UInt8] {
+    Array(available.dropFirst(headBytes + bodyBytes)) + Array(ahead.bytes)
   }
 
   /// Waits for a complete request; false when there will be none.

@@ -210,6 +210,11 @@ import Testing
       ("pageMax", Limits.pageMax),
       ("pageDefault", Limits.pageDefault), ("graphDepthMax", Limits.graphDepthMax),
       ("outboxBytesMax", Limits.outboxBytesMax), ("logBytesMax", Limits.logBytesMax),
+      ("messageBytesMax", Limits.messageBytesMax), ("messageFragmentsMax", Limits.messageFragmentsMax),
+      ("messageEmptyFragmentsMax", Limits.messageEmptyFragmentsMax),
+      ("messageRefBytesMax", Limits.messageRefBytesMax),
+      ("publishesInFlightMax", Limits.publishesInFlightMax),
+      ("publishBytesInFlightMax", Limits.publishBytesInFlightMax),
       ("unappliedBytesMax", Limits.unappliedBytesMax), ("inflightBodyBytesMax", Limits.inflightBodyBytesMax),
     ]
     for (name, number) in limits {

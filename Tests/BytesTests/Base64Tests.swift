@@ -16,8 +16,9 @@ import Testing
     ("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYg==", "foob"), ("Zm9vYmE=", "fooba"),
     ("Zm9vYmFy", "foobar"),
   ])
-  func decodesTheVectors(_ text: String, _ bytes: String) {
+  func decodesAndEncodesTheVectors(_ text: String, _ bytes: String) {
     #expect(decoded(text) == Array(bytes.utf8))
+    #expect(Array(bytes.utf8).withUnsafeBytes { Base64.encode($0) } == Array(text.utf8))
   }
 
   @Test(arguments: [

@@ -167,6 +167,13 @@ final class Client {
     }
   }
 
+  /// The next bytes, so many.
+  func bytes(_ count: Int) throws -> [UInt8] {
+    while received.count < count { try receiveMore() }
+    defer { received.removeFirst(count) }
+    return Array(received[..<count])
+  }
+
   /// The next answer, which has a Content-Length.
   func answer() throws -> Answer {
     let end = Array("\r\n\r\n".utf8)

@@ -10,3 +10,4 @@ uint32_t engram_crc32c_copy(uint32_t crc, void *destination, const void *source,
 
 #include "ByteScan.h"
 #include "CBytesText.h"
+#include "CBytesWebSocket.h"

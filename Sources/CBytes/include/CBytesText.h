@@ -46,6 +46,16 @@ int engram_has_control(const void *from, size_t length);
 /// 1 if `from` is valid UTF-8 (RFC 3629).
 int engram_utf8_valid(const void *from, size_t length);
 
+/// Nothing is open: what was read so far is whole characters.
+#define ENGRAM_UTF8_WHOLE 0u
+/// What was read can't become UTF-8, whatever follows. Stays.
+#define ENGRAM_UTF8_BAD 0xffffffffu
+
+/// Reads UTF-8 (RFC 3629) in pieces that may end inside a character: from the state after the piece before, at first
+/// ENGRAM_UTF8_WHOLE, to the state after this one. Says ENGRAM_UTF8_BAD in the very piece in which the first byte
+/// stands that no valid text goes on with.
+uint32_t engram_utf8_follow(uint32_t state, const void *from, size_t length);
+
 /// A hash that tells names of members apart cheaply, for as long as the process lives. Equal hashes prove nothing.
 uint64_t engram_name_hash(const void *from, size_t length);
 
