@@ -105,7 +105,7 @@ let package = Package(
     suite("Notifier", ["Notifier", "Router", "Model", "Bytes", "EngramTesting"]),
     suite(
       "Engine",
-      ["Engine", "Model", "Bytes", "Telemetry", "WAL", "Storage", "EventLoop", "EngramTesting"]),
+      ["Engine", "Model", "Bytes", "Telemetry", "WAL", "Locks", "Storage", "EventLoop", "EngramTesting"]),
     suite(
       "API",
       [
