@@ -88,7 +88,8 @@ let package = Package(
       ], swiftSettings: settings),
     // For tests only
     room(
-      "EngramTesting", ["Bytes", "Model", "Telemetry", "EventLoop", "WAL", "Storage", "Engine"]),
+      "EngramTesting",
+      ["Bytes", "Model", "Telemetry", "EventLoop", "Locks", "Router", "WAL", "Storage", "Notifier", "Engine"]),
     suite("Bytes", ["Bytes"]),
     suite("Model", ["Model", "Bytes"]),
     suite("Telemetry", ["Telemetry"]),

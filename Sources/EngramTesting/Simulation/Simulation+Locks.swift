@@ -6,7 +6,7 @@ internal import Model
 struct LockClient {
   /// Limits of what is drawn.
   static let paths = 4
-  static let agents = 3
+  static let agents = 5
 
   let loop: Int
   let agent: [UInt8]
@@ -58,7 +58,7 @@ extension Simulation {
       guard let lock = drawKnown(client) else { return .find(path: path) }
       return .renew(
         path: lock.path, id: lock.id, agent: draw.oneIn(2) ? client.agent : nil,
-        ttlMicroseconds: 1_000 + UInt64(draw.below(40_000)))
+        ttlMicroseconds: draw.oneIn(4) ? nil : 1_000 + UInt64(draw.below(40_000)))
     case 13..<16:
       guard let lock = drawKnown(client) else { return .find(path: path) }
       return .release(
@@ -79,7 +79,7 @@ extension Simulation {
 
   private func acquisition(_ agent: [UInt8], _ first: [UInt8]) -> LockAcquisition {
     var paths = [first]
-    for _ in 0..<(draw.oneIn(3) ? 1 + draw.below(2) : 0) {
+    for _ in 0..<(draw.oneIn(2) ? 1 + draw.below(3) : 0) {
       let other = Self.path(draw.below(LockClient.paths))
       if !paths.contains(other) { paths.append(other) }
     }
@@ -152,6 +152,9 @@ extension Simulation {
       trace.note(.granted, UInt64(index), locks.first?.token.rawValue ?? 0)
       checkGrant(locks, wanted)
       if !fresh.allSatisfy({ locks.contains($0) }) { violate("what is fresh isn't granted") }
+      if Set(fresh.map { requestEnd($0.token) }).count > 1 {
+        violate("a crash could take back some of what is granted")
+      }
       if lockClients[index].isDropped {
         lockClients[index].owed += fresh
       } else {
@@ -160,7 +163,7 @@ extension Simulation {
     case (.renewed(let lock), .renew(let path, let id, _, let ttl)):
       trace.note(.renewed, UInt64(index), lock.token.rawValue)
       check(lock)
-      if lock.path != path || lock.id != id || lock.ttlMicroseconds != ttl {
+      if lock.path != path || lock.id != id || lock.ttlMicroseconds != ttl ?? lock.ttlMicroseconds {
         violate("another lock is renewed")
       }
     case (.released(let lock), .release(let path, _, _, _)):
@@ -181,6 +184,12 @@ extension Simulation {
     }
   }
 
+  /// Where the events end that stand together with the one at `position`.
+  private func requestEnd(_ position: Position) -> UInt64 {
+    let remainder = model.record(position)?.withUnsafeBytes { EventView($0)?.requestRemainder } ?? 0
+    return position.rawValue + UInt64(remainder)
+  }
+
   private func check(_ lock: LockState) {
     if !model.knows(lock) { violate("token \(lock.token.rawValue) is told before it is durable") }
   }
@@ -196,10 +205,8 @@ extension Simulation {
     switch problem.code {
     case .lockHeld, .lockNotHeld:
       counts.lockRefusals += 1
-      checkMembers(problem)
-    case .notFound:
-      guard let path = Self.subject(request.command), let token = client.held[path] else { return }
-      if !model.locks.ended.contains(token) { violate("a lock is lost that is held in durable history") }
+      if problem.members.isEmpty { checkNotHeld(client, request) } else { checkMembers(problem) }
+    case .notFound: checkNotHeld(client, request)
     case .deadlock:
       counts.deadlocks += 1
       guard case .texts(let cycle)? = problem.members.first?.value,
@@ -208,6 +215,12 @@ extension Simulation {
     case .unavailable, .storageFull: break
     default: violate("locks are refused with \(problem.code.name): \(problem.detail)")
     }
+  }
+
+  /// Told that nobody holds the lock: who did when the request came doesn't any more.
+  private func checkNotHeld(_ client: LockClient, _ request: LockRequest) {
+    guard let path = Self.subject(request.command), let token = client.held[path] else { return }
+    if !model.locks.ended.contains(token) { violate("a lock is lost that is held in durable history") }
   }
 
   private static func subject(_ command: LockRequest.Command) -> [UInt8]? {

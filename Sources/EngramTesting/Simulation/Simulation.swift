@@ -181,7 +181,7 @@ public final class Simulation {
     readsMax = [1, 2, 16][draw.below(3)]
     clock = 1_700_000_000_000_000 + draw.next() % 1_000_000
     clients = (0..<3 + draw.below(6)).map { SimulatedClient(loop: $0 % 2) }
-    lockClients = (0..<3 + draw.below(5)).map { number in
+    lockClients = (0..<4 + draw.below(6)).map { number in
       LockClient(loop: number % 2, agent: Post.name("l", draw.below(LockClient.agents)))
     }
     patchClients = (0..<1 + draw.below(3)).map { PatchClient(loop: $0 % 2) }
@@ -274,9 +274,9 @@ public final class Simulation {
 
   private func act(_ process: SimulatedProcess, failing: Bool) {
     switch draw.below(160) {
-    case 100..<128: useLocks(process)
-    case 128..<134: patch(process)
-    case 134..<160: follow(process)
+    case 100..<130: useLocks(process)
+    case 130..<136: patch(process)
+    case 136..<160: follow(process)
     case 0..<34:
       post(process)
       if draw.oneIn(2) { endTurn(process) }
