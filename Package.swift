@@ -88,7 +88,8 @@ let package = Package(
       ], swiftSettings: settings),
     // For tests only
     room(
-      "EngramTesting", ["Bytes", "Model", "Telemetry", "EventLoop", "WAL", "Storage", "Engine"]),
+      "EngramTesting",
+      ["Bytes", "Model", "Telemetry", "EventLoop", "Locks", "Router", "WAL", "Storage", "Notifier", "Engine"]),
     suite("Bytes", ["Bytes"]),
     suite("Model", ["Model", "Bytes"]),
     suite("Telemetry", ["Telemetry"]),
@@ -105,7 +106,7 @@ let package = Package(
     suite("Notifier", ["Notifier", "Router", "Model", "Bytes", "EngramTesting"]),
     suite(
       "Engine",
-      ["Engine", "Model", "Bytes", "Telemetry", "WAL", "Storage", "EventLoop", "EngramTesting"]),
+      ["Engine", "Model", "Bytes", "Telemetry", "WAL", "Locks", "Storage", "EventLoop", "EngramTesting"]),
     suite(
       "API",
       [

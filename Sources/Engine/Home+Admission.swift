@@ -8,7 +8,8 @@ extension Home {
   /// Takes a command that is parsed and valid. Its outcome comes through `completed`, later.
   public func submit(_ request: HomeRequest) {
     if let lane = request.lane {
-      guard lane.current == nil else {
+      // Who waits goes on at the end of the turn, and comes first, also where nobody is before it any more.
+      guard lane.current == nil, lane.waiting.isEmpty else {
         lane.waiting.append(request)
         laneWaiting += 1
         return

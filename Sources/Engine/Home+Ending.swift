@@ -6,12 +6,12 @@ extension Home {
   /// Ends the wait of appends whose batch found the storage full, when the server is to end: nothing of that batch was
   /// written (`CommitOutcome.storageFull`), so they are refused like any other write to a full disk, and nothing more
   /// is taken. False: nobody waits for room.
-  func giveUpWaiting() -> Bool {
+  package func giveUpWaiting() -> Bool {
     guard state != .failed, isWaitingForRoom, log.isIdle, log.isStorageFull else { return false }
     state = .failed
     isWaitingForRoom = false
     inFlight = nil
-    let waiting = inFlightRequests + openRequests
+    let waiting = inFlightRequests + openRequests + locks.takeRequests()
     inFlightRequests.removeAll()
     openRequests.removeAll()
     for request in waiting { refuse(request, Home.storageFull) }

@@ -36,12 +36,26 @@ struct LockJournal {
     entries.removeAll()
     waiting.removeAll()
   }
+
+  /// Empties the journal.
+  /// - Returns: the requests in it, and those that wait, in the order in which they came.
+  mutating func takeRequests() -> [LockRequest] {
+    var taken: [LockRequest] = []
+    while let entry = entries.popFirst() { taken += entry.requests }
+    taken += waiting.sorted { $0.key.rawValue < $1.key.rawValue }.map(\.value)
+    waiting.removeAll()
+    return taken
+  }
 }
 
 extension Home {
   // MARK: Commands
 
   func place(lock request: LockRequest) -> Bool {
+    if request.isAbandoned {
+      refuse(request, Home.connectionGone)
+      return true
+    }
     switch request.command {
     case .acquire(let acquisition): acquire(acquisition, request)
     case .renew(let path, let id, let agent, let ttl):
@@ -110,15 +124,22 @@ extension Home {
 
   /// The connection is gone: the request waits no more. What it was granted is for its loop to release.
   public func abandon(_ request: LockRequest) {
-    guard let ticket = request.ticket, locks.waiting[ticket] === request else { return }
+    guard let ticket = request.ticket else {
+      // What is on its way changes nobody's turn yet.
+      if case .acquire = request.command { request.isAbandoned = true }
+      return
+    }
+    // What is due comes first: it may be the grant, and a lock that is due must not be prolonged by the next waiter's.
+    _ = settleLocks()
+    guard locks.waiting[ticket] === request else { return }
     decideLocks { table, moment, effects in table.forget(ticket, moment, &effects) }
     locks.waiting[ticket] = nil
-    refuse(request, Problem(.unavailable, "the connection is gone"))
+    refuse(request, Home.connectionGone)
     _ = writeLocks()
   }
 
   /// The server is about to end: who waits for a lock is told so, and nobody waits from here on.
-  func endWaits() {
+  package func endWaits() {
     locks.endsWaits = true
     decideLocks { table, _, effects in table.cancelWaiters(&effects) }
     _ = writeLocks()
@@ -159,6 +180,16 @@ extension Home {
   /// A recovered log: locks that were held are held for their full time from now on, once an event says so.
   func oweRestart() {
     if sequencer.locks.heldCount > 0 { locks.owed = .due }
+  }
+
+  /// Breaks a rule, so that tests can show that it would be noticed: locks have their full time again, and no event
+  /// says so. Before `begin`.
+  package func forgoRestart() {
+    guard case .due = locks.owed, let surroundings else { return }
+    sequencer.locks.restart(
+      LockMoment(
+        monotonic: surroundings.monotonicClock, logTime: sequencer.logTime, position: sequencer.tail.next))
+    locks.owed = .none
   }
 
   private func restart() -> Bool {
@@ -272,6 +303,7 @@ extension Home {
 
   // MARK: Answers
 
+  private static var connectionGone: Problem { Problem(.unavailable, "the connection is gone") }
   private static var noLock: Problem { Problem(.notFound, "there is no such lock") }
 
   private static func members(of lock: LockState) -> [Problem.Member] {

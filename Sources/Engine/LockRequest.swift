@@ -30,6 +30,8 @@ public final class LockRequest: HomeRequest, @unchecked Sendable {
   public let command: Command
   /// Its name in the table while it waits.
   var ticket: LockTicket?
+  /// Its connection went before it was decided: it must not begin to wait.
+  var isAbandoned = false
   /// What it is answered with once that is durable.
   var awaited: LockOutcome?
 

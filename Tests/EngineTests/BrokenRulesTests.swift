@@ -44,4 +44,30 @@ struct BrokenRulesTests {
     Self.report(.keepsSalt, found)
     #expect(found != nil)
   }
+
+  // MARK: Locks and followers
+
+  @Test func `a lock that is due when a command is decided is seen`() {
+    let found = Self.firstViolation(.overlooksDue) { $0.contains("is due") }
+    Self.report(.overlooksDue, found)
+    #expect(found != nil)
+  }
+
+  @Test func `a grant that is told before it is durable is seen`() {
+    let found = Self.firstViolation(.grantsBeforeSync) { $0.contains("is told before it is durable") }
+    Self.report(.grantsBeforeSync, found)
+    #expect(found != nil)
+  }
+
+  @Test func `a start that gives locks their time and doesn't say so is seen`() {
+    let found = Self.firstViolation(.skipsRestart) { $0.contains("restart") }
+    Self.report(.skipsRestart, found)
+    #expect(found != nil)
+  }
+
+  @Test func `an event that a follower isn't offered is missed`() {
+    let found = Self.firstViolation(.skipsFollowers) { $0.contains("misses position") }
+    Self.report(.skipsFollowers, found)
+    #expect(found != nil)
+  }
 }

@@ -38,6 +38,12 @@ struct SimulationTests {
     #expect(sum.appended > 4 * seeds.count && sum.exists > seeds.count / 5)
     #expect(sum.answered > seeds.count / 3 && sum.units > sum.appended * 5 / 4)
     #expect(sum.storageFull > seeds.count / 2 && sum.logFailures > seeds.count / 40)
+    #expect(sum.grants > 3 * seeds.count && sum.expired > seeds.count && sum.restarts > seeds.count / 2)
+    #expect(
+      sum.lockRefusals > seeds.count / 2 && sum.deadlocks > 0 && sum.dropped > seeds.count)
+    #expect(sum.fenced > seeds.count / 4 && sum.fencesRefused > seeds.count / 2)
+    #expect(sum.patches > seeds.count && sum.patchRefusals > seeds.count)
+    #expect(sum.shown > 30 * seeds.count && sum.joins > seeds.count / 2 && sum.storeReads > seeds.count)
     #expect(sum.damaged > seeds.count / 20 && sum.evictions > seeds.count && sum.recycled > seeds.count / 10)
   }
 

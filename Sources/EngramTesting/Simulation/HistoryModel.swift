@@ -27,6 +27,10 @@ struct HistoryModel {
   /// Of agent and key: every request that was appended under it, in order.
   private(set) var keys: [[UInt8]: [KeptAnswer]] = [:]
   private(set) var logTime = LogTime(microseconds: 0)
+  var locks = LockHistory()
+  /// Changes of contexts that clients have asked for, by number, and those that were made.
+  var patches: [UInt64: ContextPatch] = [:]
+  var madePatches: Set<UInt64> = []
   /// Ids that clients chose: all others are the server's, and sort in log order.
   var chosen: Set<UnitID> = []
   private var lastServerID: UnitID?
@@ -48,11 +52,12 @@ struct HistoryModel {
   }
 
   /// Takes in a batch that has just become history.
+  /// - Parameter moment: when an event was decided, in microseconds of this life's monotonic clock; nil: in an earlier life.
   /// - Returns: what is wrong with it.
-  mutating func extend(_ events: [EventView]) -> String? {
+  mutating func extend(_ events: [EventView], decided moment: (Position) -> UInt64?) -> String? {
     let last = events.last?.position ?? head
     for event in events {
-      var problem = extend(event)
+      var problem = extend(event, at: moment(event.position))
       // Of a request all events are in one batch, or none is.
       if event.position.rawValue + UInt64(event.requestRemainder) > last.rawValue {
         problem = problem ?? "the rest of its request is in another batch"
@@ -62,18 +67,26 @@ struct HistoryModel {
     return joined.isEmpty && !isNext ? nil : "a batch ends between a context's event and its units"
   }
 
-  private mutating func extend(_ event: EventView) -> String? {
+  private mutating func extend(_ event: EventView, at moment: UInt64?) -> String? {
     guard event.position == head.next else { return "follows position \(head.rawValue)" }
     guard event.isIntact else { return "is not intact" }
     guard event.logTime >= logTime else { return "log time falls" }
-    guard let name = event.contextID.map({ [UInt8]($0) }), let agent = event.agentID.map({ [UInt8]($0) })
-    else { return "names no context or agent" }
     logTime = event.logTime
     records.append([UInt8](event.bytes))
+    if locks.owesRestart, event.kind != .restart { return "comes before the restart that locks are owed" }
     switch event.kind {
-    case .unit: return extend(unit: event, name, agent) ?? extend(key: event, agent)
-    case .context: return extend(context: event, name)
-    case .lock, .restart, nil: return "is of a kind that the simulation doesn't make"
+    case .unit:
+      guard let name = event.contextID.map({ [UInt8]($0) }), let agent = event.agentID.map({ [UInt8]($0) })
+      else { return "names no context or agent" }
+      return overdue(moment) ?? objection(toFenceOf: event) ?? extend(unit: event, name, agent)
+        ?? extend(key: event, agent)
+    case .context:
+      guard let name = event.contextID.map({ [UInt8]($0) }) else { return "names no context" }
+      return overdue(moment) ?? extend(context: event, name)
+    case .lock:
+      return isNext ? "comes between a context's event and its unit" : extend(lock: event, at: moment)
+    case .restart: return extend(restart: event, at: moment)
+    case nil: return "is of a kind that the simulation doesn't make"
     }
   }
 
@@ -130,6 +143,10 @@ struct HistoryModel {
       contextNames.append(name)
     }
     guard var context = contexts.removeValue(forKey: name) else { return nil }
+    if event.requestRemainder == 0 {
+      replace(context)
+      return extend(patch: event, of: context)
+    }
     context.state.revision += 1
     context.state.updatedAt = event.logTime
     var agents: [[UInt8]] = []
@@ -147,4 +164,6 @@ struct HistoryModel {
     isNext = true
     return nil
   }
+
+  mutating func replace(_ context: Context) { contexts[context.state.id] = context }
 }

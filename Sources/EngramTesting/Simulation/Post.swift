@@ -10,21 +10,21 @@ final class PostedUnit {
   /// Bytes.
   let payload: Int
   let expectedSequence: UInt64?
-  let hasFence: Bool
+  let fence: (path: [UInt8], token: UInt64)?
   /// The payload's token as the client spelled it, without quotes.
   let token: [UInt8]
   private let body: UnsafeMutableRawBufferPointer
 
   init(
     id: UnitID?, context: [UInt8], agent: [UInt8], payloadBytes: Int, salt: Int, expectedSequence: UInt64?,
-    hasFence: Bool
+    fence: (path: [UInt8], token: UInt64)?
   ) {
     self.id = id
     self.context = context
     self.agent = agent
     payload = payloadBytes
     self.expectedSequence = expectedSequence
-    self.hasFence = hasFence
+    self.fence = fence
     token = PostedUnit.text(payloadBytes, salt)
     var text: [UInt8] = []
     text.reserveCapacity(payloadBytes + 256)
@@ -37,7 +37,11 @@ final class PostedUnit {
     text += "\"".utf8
     if let id { text += ",\"id\":\"\(id)\"".utf8 }
     if let expectedSequence { text += ",\"expected_sequence\":\(expectedSequence)".utf8 }
-    if hasFence { text += ",\"fence\":{\"resource_path\":\"/a\",\"token\":1}".utf8 }
+    if let fence {
+      text += ",\"fence\":{\"resource_path\":\"/".utf8
+      text += fence.path
+      text += "\",\"token\":\(fence.token)}".utf8
+    }
     text += "}".utf8
     body = .allocate(byteCount: text.count, alignment: 16)
     body.copyBytes(from: text)
@@ -63,7 +67,11 @@ final class PostedUnit {
   /// What is wrong with telling that this unit was appended as `event`, which `draft` was parsed for.
   func objection(to event: EventView, _ draft: UnitDraft) -> String? {
     guard let unit = event.unit else { return "is no unit" }
-    guard !hasFence else { return "is appended though its fence is stale" }
+    if let fence {
+      // Whether the lock was held is for the history to say.
+      let told = event.field(.fence).map { [UInt8]($0.dropFirst(8)) }
+      guard told == fence.path else { return "has another fence than was posted" }
+    }
     if let id, id != unit.id { return "has another id than its client chose" }
     if let expectedSequence, expectedSequence != unit.sequence.rawValue {
       return "has sequence \(unit.sequence.rawValue), not \(expectedSequence)"
@@ -128,7 +136,7 @@ final class Post {
       PostedUnit(
         id: unit.id, context: random.oneIn(2) ? unit.context : Post.name("c", random.below(Post.contexts)),
         agent: unit.agent, payloadBytes: unit.payload + 1, salt: random.below(4096), expectedSequence: nil,
-        hasFence: false)
+        fence: nil)
     }
     return Post(others, key: key, print: random.next())
   }

@@ -8,11 +8,21 @@ internal import WAL
 /// What a simulated process tells the world that it lives in.
 protocol ProcessWitness: AnyObject {
   var clock: UInt64 { get }
+  /// Microseconds of the monotonic clock.
+  var elapsed: UInt64 { get }
   func random() -> UInt64
   /// A batch becomes visible.
   func published(_ batch: Batch)
   /// A client's connection is told.
   func answered(_ request: AppendRequest)
+  func answered(_ request: LockRequest)
+  func answered(_ request: ContextRequest)
+  /// The home is done with it; its connection may be told later.
+  func decided(_ request: LockRequest)
+  /// A loop has learned of a batch, and its followers are to be offered it.
+  func offered(_ batch: Batch, loop: Int)
+  /// What the start owed is durable.
+  func begun()
   func note(_ event: Trace.Event, _ a: UInt64, _ b: UInt64)
   func violate(_ text: String)
 }
@@ -53,17 +63,22 @@ final class SimulatedProcess: HomeSurroundings {
   private var alarm = UInt64.max
   /// What the store has applied; the home learns of it later.
   private var applied: Position
+  private let broken: BrokenRule?
+  /// The time that a server knows which overlooks what is due.
+  private var staleTime: UInt64
 
   init(
     log: LocalLog, batches: [Batch], store: SimulatedStore, limits: EngineLimits, readsMax: Int,
-    repliesBeforeSync: Bool, witness: any ProcessWitness
+    broken: BrokenRule?, witness: any ProcessWitness
   ) throws(StoreError) {
     self.log = log
     self.store = store
     self.witness = witness
     self.readsMax = readsMax
     watched = WatchedLog(log)
-    watched.repliesBeforeSync = repliesBeforeSync
+    watched.repliesBeforeSync = broken == .repliesBeforeSync
+    self.broken = broken
+    staleTime = witness.elapsed
     home = try Home(
       recovered: watched, batches: batches, store: store, limits: limits, metrics: EngineMetrics(Registry()),
       pool: SlabPool(slabBytes: limits.slabBytes, keptMax: 4))
@@ -71,15 +86,15 @@ final class SimulatedProcess: HomeSurroundings {
     unapplied = batches
     applied = store.appliedPosition()
     home.surroundings = self
-    home.begin()
+    if broken == .skipsRestart { home.forgoRestart() }
   }
 
   // MARK: HomeSurroundings
 
   var wallClock: UInt64 { witness.clock }
-  var monotonicClock: UInt64 { witness.clock * 1000 }
+  var monotonicClock: UInt64 { (broken == .overlooksDue ? staleTime : witness.elapsed) * 1000 }
   func setAlarm(at nanoseconds: UInt64) { alarm = min(alarm, nanoseconds) }
-  func begun() {}
+  func begun() { witness.begun() }
   func randomBits() -> UInt64 { witness.random() }
 
   func read<Found: Sendable>(
@@ -95,21 +110,39 @@ final class SimulatedProcess: HomeSurroundings {
     witness.published(batch)
     unapplied.append(batch)
     mail.append(.published(batch))
+    witness.offered(batch, loop: 0)
   }
 
   func completed(_ request: HomeRequest) {
     if failure != nil, !isRefused(request) {
-      witness.violate("an append is acknowledged after the log failed")
+      witness.violate("a write is acknowledged after the log failed")
     }
+    if let request = request as? LockRequest { witness.decided(request) }
     if request.loop == 0 { tell(request) } else { mail.append(.completed(request)) }
   }
 
   private func tell(_ request: HomeRequest) {
-    if let request = request as? AppendRequest { witness.answered(request) }
+    switch request {
+    case let request as AppendRequest: witness.answered(request)
+    case let request as LockRequest: witness.answered(request)
+    case let request as ContextRequest: witness.answered(request)
+    default: witness.violate("an unknown request is completed")
+    }
   }
 
   private func isRefused(_ request: HomeRequest) -> Bool {
-    if case .refused = (request as? AppendRequest)?.outcome { true } else { false }
+    switch request {
+    case let request as AppendRequest: if case .refused = request.outcome { return true }
+    case let request as LockRequest:
+      switch request.outcome {
+      // Reads tell of what was durable before.
+      case .refused, .found, .listed: return true
+      case .granted, .renewed, .released, nil: return false
+      }
+    case let request as ContextRequest: if case .refused = request.outcome { return true }
+    default: break
+    }
+    return false
   }
 
   func evicted(through position: Position) {
@@ -132,6 +165,7 @@ final class SimulatedProcess: HomeSurroundings {
       home.alarmRang()
     }
     home.endOfTurn()
+    staleTime = witness.elapsed
   }
 
   /// Runs the read at `index` against the store, or brings back what it found.
@@ -175,7 +209,9 @@ final class SimulatedProcess: HomeSurroundings {
   func drainMail() {
     while let next = mail.popFirst() {
       switch next {
-      case .published(let batch): otherWindow.append(batch)
+      case .published(let batch):
+        otherWindow.append(batch)
+        witness.offered(batch, loop: 1)
       case .completed(let request): tell(request)
       case .evicted(let position):
         while let oldest = otherWindow.oldest, oldest.lastPosition <= position { otherWindow.evictOldest() }

@@ -1,5 +1,6 @@
 internal import Bytes
 internal import Engine
+internal import Locks
 internal import Model
 internal import Storage
 internal import WAL
@@ -9,9 +10,25 @@ extension Simulation {
   func published(_ batch: Batch) {
     trace.note(.published, batch.firstPosition.rawValue, UInt64(batch.count))
     if looksAtDisk { checkDurable(batch) }
-    if let problem = model.extend((0..<batch.count).map { batch.record($0) }) { violate(problem) }
+    let events = (0..<batch.count).map { batch.record($0) }
+    if let problem = model.extend(events, decided: { moment(of: $0) }) { violate(problem) }
+    counts.expired += events.count { $0.lock?.action == .expired }
+    counts.restarts += events.count { $0.kind == .restart }
     newest = batch
     inFlight = []
+  }
+
+  /// When an event of this life was decided, on its monotonic clock.
+  private func moment(of position: Position) -> UInt64 {
+    decisions.first { $0.through >= position }?.at ?? elapsed
+  }
+
+  /// Notes what was decided in the step that ends: the clock has stood still in it.
+  func noteDecisions() {
+    checkTurns()
+    guard let tail = process?.home.tail, tail > decisions.last?.through ?? .zero else { return }
+    decisions.append((tail, elapsed))
+    while decisions.count > 1, decisions[0].through <= model.head { decisions.removeFirst() }
   }
 
   private func checkDurable(_ batch: Batch) {
@@ -56,6 +73,8 @@ extension Simulation {
       for name in model.contextNames { checkContext(name, window) }
     }
     guard home.isIdle, isSound else { return }
+    let held = home.sequencer.locks.list(limit: 1_000).locks
+    if held != model.locks.all { violate("the home's \(held.count) locks aren't what history says") }
     if home.sequencer.logTime != model.logTime { violate("the home's log time isn't that of history") }
     for name in model.contextNames where home.knownContext(name) != model.contexts[name]?.state {
       violate("context \(String(decoding: name, as: UTF8.self)) isn't what a replay of its history gives")

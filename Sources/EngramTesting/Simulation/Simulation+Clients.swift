@@ -46,7 +46,19 @@ extension Simulation {
     }
     return PostedUnit(
       id: draw.oneIn(3) ? chooseID() : nil, context: context, agent: agent, payloadBytes: size,
-      salt: draw.below(4096), expectedSequence: expected, hasFence: draw.oneIn(isOneOfMany ? 48 : 16))
+      salt: draw.below(4096), expectedSequence: expected, fence: drawFence(isOneOfMany))
+  }
+
+  /// A lock that is held in durable history, or one that was, or that never was. No token that may still be granted: a
+  /// refusal could not be judged.
+  private func drawFence(_ isOneOfMany: Bool) -> (path: [UInt8], token: UInt64)? {
+    guard draw.oneIn(isOneOfMany ? 24 : 5), model.head > .zero else { return nil }
+    let held = model.locks.all
+    if !held.isEmpty, !draw.oneIn(5) {
+      let lock = held[draw.below(held.count)]
+      return (lock.path, lock.token.rawValue)
+    }
+    return (Self.path(draw.below(LockClient.paths)), 1 + draw.next() % model.head.rawValue)
   }
 
   /// An id of the client's own: of about now, or of any time.
@@ -95,6 +107,7 @@ extension Simulation {
       counts.appended += 1
       trace.note(.appended, UInt64(index), request.unit(0)?.position.rawValue ?? 0)
       if let problem = objection(to: post, request, client) { violate(problem) }
+      if post.units.contains(where: { $0.fence != nil }) { counts.fenced += 1 }
       settle(index, post)
     case .exists:
       counts.exists += 1
@@ -186,9 +199,12 @@ extension Simulation {
       }
       return true
     case .fenceRejected:
-      if !post.units.contains(where: { $0.hasFence }) {
-        violate("a post without a fence is refused for its fence")
+      counts.fencesRefused += 1
+      // What was lost stays lost: had all its locks been held, they would be.
+      let isStale = post.units.contains { unit in
+        unit.fence.map { model.locks.held[$0.path]?.recorded.token.rawValue != $0.token } ?? false
       }
+      if !isStale { violate("a post is refused for its fence though its locks are held") }
       return true
     case .preconditionFailed:
       checkSequence(problem, post)

@@ -20,6 +20,13 @@ extension Simulation {
     // Its memory was lent to the disk until now.
     end()
     for index in clients.indices { clients[index].request = nil }
+    for index in lockClients.indices {
+      // A peer that is gone comes back as another.
+      lockClients[index].request = nil
+      lockClients[index].owed = []
+    }
+    for index in patchClients.indices { patchClients[index].request = nil }
+    granted = []
   }
 
   /// Forgets the process, and what it would have done yet.
@@ -71,14 +78,22 @@ extension Simulation {
     guard isSound else { return }
     newest = batches.last
     inFlight = []
+    // The monotonic clock of each life begins anew.
+    elapsed = draw.next() % 1_000_000_000
+    decisions = [(model.head, elapsed)]
+    model.beginLife()
+    for index in followers.indices { followers[index].resume() }
     let next = try SimulatedProcess(
       log: log, batches: batches, store: store, limits: limits, readsMax: readsMax,
-      repliesBeforeSync: broken == .repliesBeforeSync, witness: self)
+      broken: broken, witness: self)
     next.watched.onAppend = { [unowned self] batch, number in
       inFlight = (0..<batch.count).map { [UInt8](batch.record($0).bytes) }
       trace.note(.sealed, number, UInt64(batch.paddedBytes))
     }
     process = next
+    checkRecoveredLocks()
+    next.home.begin()
+    noteDecisions()
     trace.note(.recovered, recovered.tail.lastPosition.rawValue, UInt64(batches.count))
     verify()
   }
@@ -106,7 +121,7 @@ extension Simulation {
           sent.withUnsafeBytes { $0.isSame(as: event.bytes) }
         }
         guard isSame else { return violate("the batch in flight has changed in the crash") }
-        if let problem = model.extend(events) { return violate(problem) }
+        if let problem = model.extend(events, decided: { _ in nil }) { return violate(problem) }
       } else if let wrong = events.first(where: { !model.holds($0) }) {
         return violate("position \(wrong.position.rawValue) has changed in the crash")
       }

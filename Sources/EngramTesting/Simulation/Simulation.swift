@@ -13,6 +13,14 @@ public enum BrokenRule: Sendable, CaseIterable {
   case skipsWitness
   /// A segment is used again under the salt of its earlier life.
   case keepsSalt
+  /// Commands are decided against the time at which the last turn ended: what has fallen due since is overlooked.
+  case overlooksDue
+  /// A grant is told when it is decided.
+  case grantsBeforeSync
+  /// A start gives locks their full time again, and no event says so.
+  case skipsRestart
+  /// A loop doesn't offer its followers each batch.
+  case skipsFollowers
 }
 
 /// What became of one seed.
@@ -45,6 +53,23 @@ public struct SimulationCounts: Sendable {
   public var evictions = 0
   public var recycled = 0
   public var units = 0
+  /// Of locks.
+  public var grants = 0
+  public var lockRefusals = 0
+  public var deadlocks = 0
+  public var expired = 0
+  public var restarts = 0
+  /// Connections that went while they waited.
+  public var dropped = 0
+  public var fenced = 0
+  public var fencesRefused = 0
+  /// Changes of contexts.
+  public var patches = 0
+  public var patchRefusals = 0
+  /// Events that followers were shown, followers that came, and their reads of the store.
+  public var shown = 0
+  public var joins = 0
+  public var storeReads = 0
 
   public init() {}
 
@@ -63,6 +88,19 @@ public struct SimulationCounts: Sendable {
     sum.evictions += part.evictions
     sum.recycled += part.recycled
     sum.units += part.units
+    sum.grants += part.grants
+    sum.lockRefusals += part.lockRefusals
+    sum.deadlocks += part.deadlocks
+    sum.expired += part.expired
+    sum.restarts += part.restarts
+    sum.dropped += part.dropped
+    sum.fenced += part.fenced
+    sum.fencesRefused += part.fencesRefused
+    sum.patches += part.patches
+    sum.patchRefusals += part.patchRefusals
+    sum.shown += part.shown
+    sum.joins += part.joins
+    sum.storeReads += part.storeReads
   }
 }
 
@@ -95,6 +133,18 @@ public final class Simulation {
   var counts = SimulationCounts()
   var violations: [String] = []
   var clients: [SimulatedClient]
+  var lockClients: [LockClient]
+  var patchClients: [PatchClient]
+  var followers: [SimulatedFollower] = []
+  /// Requests for locks so far, and changes of contexts.
+  var arrivals: UInt64 = 0
+  var patchNumber: UInt64 = 0
+  /// Paths that were granted in this step, and to which request.
+  var granted: [(path: [UInt8], arrival: UInt64)] = []
+  /// Microseconds of the monotonic clock of this life.
+  var elapsed: UInt64 = 0
+  /// When what up to a position was decided.
+  var decisions: [(through: Position, at: UInt64)] = []
   var process: SimulatedProcess?
   /// The last batch that was handed to the log: a crash may leave it there.
   var inFlight: [[UInt8]] = []
@@ -131,7 +181,12 @@ public final class Simulation {
     readsMax = [1, 2, 16][draw.below(3)]
     clock = 1_700_000_000_000_000 + draw.next() % 1_000_000
     clients = (0..<3 + draw.below(6)).map { SimulatedClient(loop: $0 % 2) }
+    lockClients = (0..<4 + draw.below(6)).map { number in
+      LockClient(loop: number % 2, agent: Post.name("l", draw.below(LockClient.agents)))
+    }
+    patchClients = (0..<1 + draw.below(3)).map { PatchClient(loop: $0 % 2) }
     self.draw = draw
+    makeFollowers()
   }
 
   /// Runs one seed.
@@ -159,7 +214,7 @@ public final class Simulation {
     let lives = 1 + draw.below(3)
     start()
     for life in 0..<lives where isSound {
-      live(operations: 30 + draw.below(90), failing: true)
+      live(operations: 50 + draw.below(150), failing: true)
       guard isSound else { break }
       if draw.oneIn(6) { rotAfterWitness() } else { crash() }
       if isSound { start() }
@@ -173,7 +228,7 @@ public final class Simulation {
 
   /// A last life without faults: everything is answered, everything is there, and again after a crash.
   private func finish() {
-    live(operations: 15, failing: false)
+    live(operations: 25, failing: false)
     guard isSound else { return }
     quiesce()
     guard isSound else { return }
@@ -188,9 +243,16 @@ public final class Simulation {
     if failing { plan(operations) }
     for _ in 0..<operations {
       guard isSound, let process, process.failure == nil, !disk.isDead else { return }
-      clock += UInt64(draw.below(3) == 0 ? draw.below(3000) : 0)
+      pass(UInt64(draw.below(3) == 0 ? draw.below(3000) : 0))
       act(process, failing: failing)
+      noteDecisions()
     }
+  }
+
+  /// Time passes, in microseconds, on both clocks.
+  private func pass(_ time: UInt64) {
+    clock += time
+    elapsed += time
   }
 
   /// What will go wrong in this life.
@@ -211,7 +273,10 @@ public final class Simulation {
   }
 
   private func act(_ process: SimulatedProcess, failing: Bool) {
-    switch draw.below(100) {
+    switch draw.below(160) {
+    case 100..<130: useLocks(process)
+    case 130..<136: patch(process)
+    case 136..<160: follow(process)
     case 0..<34:
       post(process)
       if draw.oneIn(2) { endTurn(process) }
@@ -268,10 +333,23 @@ public final class Simulation {
     store.setFaults(SimulatedStore.Faults())
     for _ in 0..<Self.quietStepsMax {
       guard isSound, let process, process.failure == nil, !disk.isDead else { return }
-      let isAnswered = clients.allSatisfy { !$0.isWaiting }
-      if isAnswered, process.home.isIdle, !disk.hasPending, process.isApplied, process.log.isIdle {
+      let isAnswered =
+        clients.allSatisfy { !$0.isWaiting } && patchClients.allSatisfy { $0.request == nil }
+        && lockClients.allSatisfy { $0.request == nil && $0.owed.isEmpty }
+      if isAnswered, areFollowersLive, process.home.isIdle, !disk.hasPending, process.isApplied,
+        process.log.isIdle
+      {
         trace.note(.quiesced, process.home.tail.rawValue)
-        return
+        return checkFollowers()
+      }
+      // Waits end, and who is gone gives back what it was granted.
+      pass(1_000)
+      if let index = lockClients.firstIndex(where: { $0.request == nil && !$0.owed.isEmpty }) {
+        giveBack(index, to: process)
+      }
+      for index in followers.indices {
+        followers[index].queuedBytes = 0
+        pump(index, process)
       }
       process.endTurn(learnsApplied: true)
       disk.step()
@@ -280,6 +358,7 @@ public final class Simulation {
       process.drainMail()
       process.log.tick()
       process.watched.step()
+      noteDecisions()
     }
     violate("\(clients.count { $0.isWaiting }) appends are never answered, or something never ends")
   }

@@ -4,6 +4,7 @@ struct Trace {
     case post, appended, exists, refused, retry, turn, disk, sealed, published, evicted, read, readDone
     case applied, applyFailed, flushed, trimmed, tick, witness, clock, looked, told, space, fault
     case crash, kill, start, cutStart, recovered, rot, failed, quiesced
+    case lock, granted, renewed, released, dropped, patch, patched, follow
 
     /// The same in every process, as a string's own hash is not.
     var number: UInt64 {

@@ -20,16 +20,19 @@ final class ManualHome: HomeSurroundings {
   let log: SimulatedLog
   let store: SimulatedStore
   let home: Home
+  /// The wall clock, which may be set.
   var clock: UInt64 = 1_700_000_000_000_000
+  /// Microseconds of the monotonic clock: `pass` moves both.
+  private(set) var elapsed: UInt64 = 1_000_000
   var readsMax = Int.max
   /// Reads under way: run the store's part, then hand over.
   private(set) var reads: [() -> Void] = []
   private(set) var published: [Batch] = []
   private(set) var evicted: [Position] = []
-  private(set) var completed: [AppendRequest] = []
   private(set) var failure: String?
   private(set) var hasBegun = false
-  private var alarm = UInt64.max
+  /// When the home is to be woken, in microseconds of the monotonic clock.
+  private(set) var alarm: UInt64?
   /// Everything that anyone was told, in order.
   private(set) var story: [String] = []
   private var bits: UInt64 = 0
@@ -53,9 +56,9 @@ final class ManualHome: HomeSurroundings {
   deinit { for body in bodies { body.deallocate() } }
 
   var wallClock: UInt64 { clock }
-  var monotonicClock: UInt64 { clock * 1000 }
+  var monotonicClock: UInt64 { elapsed * 1000 }
   func begun() { hasBegun = true }
-  func setAlarm(at nanoseconds: UInt64) { alarm = min(alarm, nanoseconds) }
+  func setAlarm(at nanoseconds: UInt64) { alarm = min(alarm ?? .max, nanoseconds / 1000) }
 
   func randomBits() -> UInt64 {
     bits += 1
@@ -76,9 +79,14 @@ final class ManualHome: HomeSurroundings {
   }
 
   func completed(_ request: HomeRequest) {
-    guard let request = request as? AppendRequest else { return }
-    completed.append(request)
-    story.append("told \(told(request).map { "\($0)" } ?? "nothing")")
+    let told: String? =
+      switch request {
+      case let request as AppendRequest: self.told(request).map { "\($0)" }
+      case let request as LockRequest: self.told(request).map { "\($0)" }
+      case let request as ContextRequest: self.told(request).map { "\($0)" }
+      default: nil
+      }
+    story.append("told \(told ?? "nothing")")
   }
 
   func evicted(through position: Position) { evicted.append(position) }
@@ -90,18 +98,24 @@ final class ManualHome: HomeSurroundings {
   @discardableResult
   func post(
     _ context: String = "c", agent: String = "a", payload: String = "x", id: UnitID? = nil,
-    expected: UInt64? = nil, isFenced: Bool = false
+    expected: UInt64? = nil, isFenced: Bool = false, fence: (path: String, token: UInt64)? = nil,
+    lane: RequestLane? = nil
   ) -> AppendRequest {
-    submit([
-      ManualHome.unit(
-        context, agent: agent, payload: payload, id: id, expected: expected, isFenced: isFenced)
-    ])
+    submit(
+      [
+        ManualHome.unit(
+          context, agent: agent, payload: payload, id: id, expected: expected, isFenced: isFenced,
+          fence: fence)
+      ], lane: lane)
   }
 
   /// Submits a request for units, given as JSON, perhaps under a key.
   @discardableResult
-  func submit(_ units: [String], key: String? = nil, print: UInt64 = 1) -> AppendRequest {
+  func submit(
+    _ units: [String], key: String? = nil, print: UInt64 = 1, lane: RequestLane? = nil
+  ) -> AppendRequest {
     let request = AppendRequest(loop: 0)
+    request.lane = lane
     for text in units {
       let body = UnsafeMutableRawBufferPointer.allocate(byteCount: text.utf8.count, alignment: 16)
       body.copyBytes(from: Array(text.utf8))
@@ -122,12 +136,13 @@ final class ManualHome: HomeSurroundings {
   /// A unit's JSON.
   static func unit(
     _ context: String = "c", agent: String = "a", payload: String = "x", id: UnitID? = nil,
-    expected: UInt64? = nil, isFenced: Bool = false
+    expected: UInt64? = nil, isFenced: Bool = false, fence: (path: String, token: UInt64)? = nil
   ) -> String {
     var text = "{\"context_id\":\"\(context)\",\"agent_id\":\"\(agent)\",\"type\":\"MESSAGE\""
     text += ",\"payload\":\"\(payload)\""
     if let id { text += ",\"id\":\"\(id)\"" }
     if let expected { text += ",\"expected_sequence\":\(expected)" }
+    if let fence { text += ",\"fence\":{\"resource_path\":\"\(fence.path)\",\"token\":\(fence.token)}" }
     if isFenced { text += ",\"fence\":{\"resource_path\":\"/a\",\"token\":1}" }
     return text + "}"
   }
@@ -145,6 +160,22 @@ final class ManualHome: HomeSurroundings {
   /// Ends turns, and lets the log finish, until nothing is in flight.
   func commit() {
     repeat { home.endOfTurn() } while log.step()
+  }
+
+  /// Time passes, on both clocks.
+  func pass(microseconds: UInt64) {
+    clock += microseconds
+    elapsed += microseconds
+  }
+
+  /// Wakes the home if its alarm is due.
+  /// - Returns: whether it was.
+  @discardableResult
+  func ring() -> Bool {
+    guard let alarm, alarm <= elapsed else { return false }
+    self.alarm = nil
+    home.alarmRang()
+    return true
   }
 
   /// Lets the oldest read finish.
