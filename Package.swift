@@ -65,7 +65,8 @@ let package = Package(
     room("Storage", ["Bytes", "Model", "Telemetry", "CRocksDB", "CRocksExtras"]),
     room("Notifier", ["Model", "Router"]),
     // Floor 3
-    room("Engine",
+    room(
+      "Engine",
       ["Bytes", "Model", "Telemetry", "EventLoop", "Locks", "Router", "WAL", "Storage", "Notifier"]),
     // Floor 4
     room(

@@ -28,7 +28,8 @@ struct SequencerTests {
       random += 1
       return Sequencer.Unit(
         context: context, agent: agent, change: sequencer.change(of: context, by: agent), chosenID: id,
-        hash: hash, stored: stored, fence: hasFence ? (SequencerTests.path, 1) : nil, expectedSequence: expected, random: random)
+        hash: hash, stored: stored, fence: hasFence ? (SequencerTests.path, 1) : nil,
+        expectedSequence: expected, random: random)
     }
 
     /// Decides a command of one unit.

@@ -104,7 +104,8 @@ import Testing
     #expect(desk.renew("a", id: id, by: "bob", ttl: 2_000) == "not held, but by anna")
     #expect(desk.renew("a", id: UnitID(high: 1, low: 1), ttl: 2_000) == "not held, but by anna")
     #expect(desk.renew("b", id: id, ttl: 2_000) == "none")
-    #expect(desk.log == ["acquired a by anna (1)", "renewed a by anna (1)", "renewed a by anna (1)"])
+    #expect(
+      desk.log == ["acquired a by anna (1)"] + Array(repeating: "renewed a by anna (1)", count: 3))
     desk.pass(2_000)
     #expect(desk.renew("a", id: id, ttl: 2_000) == "none", "it has expired")
   }
