@@ -112,7 +112,7 @@ let package = Package(
       "API",
       [
         "API", "Model", "Bytes", "HTTP", "EventLoop", "Router", "Notifier", "WAL", "Engine", "Telemetry",
-        "EngramTesting",
+        "EngramTesting", "CIOUring",
       ]),
     suite(
       "Server",

@@ -299,7 +299,7 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
       perform(closing.close(.policy, now: now), reason: "a message took too long to arrive")
       return follower.end(.violated)
     }
-    watch()
+    watch(beats: true)
   }
 
   func follower(_ follower: Follower, refuses problem: Problem) { refuse(problem, ref: subscribeRef) }
@@ -321,18 +321,16 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
   /// A message may take as long as the body of a request.
   static let messageNanosecondsMax: UInt64 = 120_000_000_000
 
-  /// Sends a ping if one is due, and notices a peer that is silent.
-  private func watch() {
+  /// Notices a peer that is silent; one that isn't gets a ping at each beat.
+  private func watch(beats: Bool) {
     guard closing.listens else { return }
     heartbeat.hear(now: socket.lastReceiveProgress)
-    switch heartbeat.tick(now: now, isListening: !isPaused) {
-    case .none: break
-    case .beat:
-      if socket.queuedBytes <= Limits.outboxBytesMax { WebSocketReply.control(.ping, to: socket.output) }
-    case .silent: return follower.end(.silent)
-    }
+    // Its beats are the follower's.
+    if heartbeat.tick(now: now, isListening: !isPaused) == .silent { return follower.end(.silent) }
+    if beats, socket.queuedBytes <= Limits.outboxBytesMax { WebSocketReply.control(.ping, to: socket.output) }
     // Silence ends on time, not at the beat behind it.
-    if heartbeat.deadline < now &+ WebSocketHeartbeat.beatNanoseconds { setTimer(heartbeat.deadline) }
+    let silent = socket.lastReceiveProgress &+ WebSocketHeartbeat.silenceNanoseconds
+    if silent > now, silent < now &+ WebSocketHeartbeat.beatNanoseconds { setTimer(silent) }
   }
 
   private func setTimer(_ due: UInt64) {
@@ -343,7 +341,7 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
   func timerFired(tag: UInt64) {
     timer = .none
     perform(closing.tick(now: now))
-    watch()
+    watch(beats: false)
   }
 
   // MARK: The end

@@ -1,4 +1,5 @@
 import Bytes
+import CIOUring
 import Engine
 import Glibc
 import HTTP
