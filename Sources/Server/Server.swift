@@ -46,6 +46,7 @@ public final class Server: @unchecked Sendable {
   public init(_ configuration: Configuration, logger: Logger) throws(ServerFailure) {
     self.configuration = configuration
     self.logger = logger
+    ProcessMemory.keepFreed()
     guard configuration.isLoopback else {
       throw ServerFailure(
         EX_CONFIG,

@@ -21,6 +21,10 @@ void engram_flush_at_once(void *flush_options);
 // `rocksdb_options_t *`). RocksDB finds the sustainable rate from there; its own default is the rate limiter's.
 void engram_set_delayed_write_rate(void *options, unsigned long bytes_per_second);
 
+// Has the C library's allocator map allocations of so many bytes and more one by one, and give free memory at the end of a
+// heap back from so many on (mallopt(3)). 0: it was refused.
+int engram_keep_freed_memory(int mapped_from, int trimmed_from);
+
 #ifdef __cplusplus
 }
 #endif
