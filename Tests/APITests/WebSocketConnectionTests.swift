@@ -173,7 +173,8 @@ import Testing
     #expect((7...8).contains(beats))
     desk.arrives(Desk.text(#"{"type":"unsubscribe"}"#))
     desk.pass(seconds: 16)
-    #expect(try desk.taken().map(\.opcode) == [.ping])
+    let beatsOfNothing = try desk.taken().map(\.opcode)
+    #expect(beatsOfNothing == [.ping] || beatsOfNothing == [.ping, .ping])
   }
 
   @Test func `a peer of which nothing is heard for 45 s is closed then`() throws {
