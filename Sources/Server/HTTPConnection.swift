@@ -162,6 +162,7 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
     guard !isPaused, ahead.count > acceptor.limits.aheadBytesMax else { return }
     isPaused = true
     socket.pauseReceiving()
+    exchange.isBlind = true
   }
 
   private var available: UnsafeRawBufferPointer {
@@ -374,6 +375,7 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
   private func resumeReceiving() {
     guard isPaused else { return }
     isPaused = false
+    exchange.isBlind = false
     socket.resumeReceiving()
   }
 
