@@ -22,6 +22,10 @@ public final class Exchange {
   public internal(set) var status: UInt16 = 0
   /// The peer will send no more, or the connection is gone: who waits for a lock is not there to hold it.
   public private(set) var isAbandoned = false
+  /// Whether nothing is received, so that the peer's end would not be seen: then nobody waits for a lock.
+  public var isBlind = false {
+    didSet { if isBlind, let waiting { services.engine.endWait(waiting) } }
+  }
   /// The request for locks that this connection waits for.
   private var waiting: LockRequest?
   let services: LoopServices
@@ -49,6 +53,7 @@ public final class Exchange {
   func waits(for request: LockRequest?) {
     waiting = request
     if isAbandoned { abandon() }
+    if isBlind, let request { services.engine.endWait(request) }
   }
 
   /// The peer has ended its side, or the connection is gone.

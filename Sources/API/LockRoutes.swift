@@ -26,7 +26,9 @@ extension LoopServices {
     if exchange.isAbandoned {
       for lock in fresh {
         await engine.perform(
-          lockRequest(.release(path: lock.path, id: lock.id, agent: lock.holder, isForced: false)))
+          LockRequest(
+            .release(path: lock.path, id: lock.id, agent: lock.holder, isForced: false),
+            loop: engine.loop.index, isOwed: true))
       }
       throw Problem(.unavailable, "the connection ended before the locks were granted: they are released")
     }

@@ -20,7 +20,8 @@ extension Home {
   }
 
   private func begin(_ request: HomeRequest) {
-    if request.isWrite, let problem = overload() { return refuse(request, problem) }
+    // After the end nobody would be answered.
+    if request.isWrite || state == .failed, let problem = overload() { return refuse(request, problem) }
     guard !request.keepsPace || (!isPaced && paced.isEmpty) else { return paced.append((request, second)) }
     admit(request)
   }

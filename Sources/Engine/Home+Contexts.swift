@@ -105,7 +105,8 @@ extension Home {
       wait(request, for: context.lastPosition)
       return true
     }
-    let joined = state.agents.filter { agent in
+    // Of those whom the patch names, not of all: each search looks at the whole list.
+    let joined = request.patch.addAgents.filter { agent in
       agent.withUnsafeBytes { context.state.agentIndex($0) } == nil
     }
     let bytes = ContextEncoder.bytesMax(state, joined: joined[...])

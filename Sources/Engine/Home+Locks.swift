@@ -93,7 +93,7 @@ extension Home {
   private func acquire(_ acquisition: LockAcquisition, _ request: LockRequest) {
     var acquisition = acquisition
     acquisition.random = surroundings?.randomBits() ?? 0
-    if locks.endsWaits { acquisition.waitNanoseconds = 0 }
+    if locks.endsWaits || request.endsWait { acquisition.waitNanoseconds = 0 }
     locks.lastTicket += 1
     let ticket = LockTicket(locks.lastTicket)
     request.ticket = ticket
@@ -129,12 +129,28 @@ extension Home {
       if case .acquire = request.command { request.isAbandoned = true }
       return
     }
+    forget(request, ticket, Home.connectionGone)
+  }
+
+  /// The end of its connection would not be seen, so that it must not wait: it gets what it can have at once, and if it
+  /// waits already, it does so no more.
+  public func endWait(_ request: LockRequest) {
+    guard let ticket = request.ticket else {
+      request.endsWait = true
+      return
+    }
+    forget(
+      request, ticket,
+      Problem(.unavailable, "too much was sent behind a request that waits for a lock: it waits no more"))
+  }
+
+  private func forget(_ request: LockRequest, _ ticket: LockTicket, _ problem: Problem) {
     // What is due comes first: it may be the grant, and a lock that is due must not be prolonged by the next waiter's.
     _ = settleLocks()
     guard locks.waiting[ticket] === request else { return }
     decideLocks { table, moment, effects in table.forget(ticket, moment, &effects) }
     locks.waiting[ticket] = nil
-    refuse(request, Home.connectionGone)
+    refuse(request, problem)
     _ = writeLocks()
   }
 

@@ -191,6 +191,7 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
         switch call {
         case .request(let request): home.submit(request)
         case .abandoned(let request): home.abandon(request)
+        case .endWait(let request): home.endWait(request)
         }
       }
     }

@@ -32,18 +32,24 @@ public final class LockRequest: HomeRequest, @unchecked Sendable {
   var ticket: LockTicket?
   /// Its connection went before it was decided: it must not begin to wait.
   var isAbandoned = false
+  /// It is not to wait any longer: what it can't have at once it is refused.
+  var endsWait = false
+  /// A release that the server owes, of what was granted to a connection that was gone by then: not refused where
+  /// writes are, since nobody would ask again.
+  private let isOwed: Bool
   /// What it is answered with once that is durable.
   var awaited: LockOutcome?
 
-  public init(_ command: Command, loop: Int) {
+  public init(_ command: Command, loop: Int, isOwed: Bool = false) {
     self.command = command
+    self.isOwed = isOwed
     super.init(loop: loop)
   }
 
   override var isWrite: Bool {
     switch command {
     case .find, .list: false
-    case .acquire, .renew, .release: true
+    case .acquire, .renew, .release: !isOwed
     }
   }
   override var keepsPace: Bool { false }

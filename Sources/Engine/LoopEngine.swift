@@ -16,6 +16,8 @@ enum HomeCall {
   case request(HomeRequest)
   /// The connection of a request for locks is gone.
   case abandoned(LockRequest)
+  /// It is not to wait for locks any longer.
+  case endWait(LockRequest)
 }
 
 /// Who on a loop wants to know of each published batch: the loop's live streams.
@@ -87,6 +89,12 @@ public final class LoopEngine {
     guard let toHome else { return engine.home.abandon(request) }
     // A full mailbox: the grant is released when it comes.
     if toHome.push(.abandoned(request)) { engine.homeLoop.wakeIfAsleep() }
+  }
+
+  /// The end of the connection of a request for locks would not be seen: it doesn't wait, or waits no more.
+  public func endWait(_ request: LockRequest) {
+    guard let toHome else { return engine.home.endWait(request) }
+    if toHome.push(.endWait(request)) { engine.homeLoop.wakeIfAsleep() }
   }
 
   // MARK: Turns

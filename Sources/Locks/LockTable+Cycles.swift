@@ -32,10 +32,18 @@ extension LockTable {
     return nil
   }
 
-  /// Whether anybody waits behind this agent at all. Else it can be in no cycle.
+  /// Whether anybody else waits behind this agent at all. Else it can be in no cycle.
   private func isWaitedFor(_ agent: Int) -> Bool {
     agents[agent].held.contains { paths[$0].first >= 0 }
-      || agents[agent].waiters.contains { waiters[$0]?.links.contains { links[$0].next >= 0 } == true }
+      || agents[agent].waiters.contains { waiter in
+        waiters[waiter]?.links.contains { isFollowed($0, byOthersThan: agent) } == true
+      }
+  }
+
+  /// Where the next in the queue is the agent's own, that one is looked at in its turn.
+  private func isFollowed(_ link: Int, byOthersThan agent: Int) -> Bool {
+    let next = links[link].next
+    return next >= 0 && waiters[links[next].waiter]?.agent != agent
   }
 
   /// Reaches all agents that this one waits for. True if `start` is one of them.

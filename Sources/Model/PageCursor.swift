@@ -63,8 +63,9 @@ public struct PageCursor: Hashable, Sendable {
 /// from. URL-safe base64: version 2, the query's hash, the name that the next page begins behind.
 public struct NameCursor: Hashable, Sendable {
   public static let version: UInt8 = 2
-  /// Characters of a cursor, at most.
-  public static let textBytesMax = (9 + Limits.identifierBytesMax) * 4 / 3 + 1
+  /// Characters of a cursor, at most: of the longest name, which is a lock's path.
+  public static let textBytesMax =
+    (9 + max(Limits.identifierBytesMax, Limits.resourcePathBytesMax)) * 4 / 3 + 1
 
   public var queryHash: UInt64
   public var name: [UInt8]

@@ -162,6 +162,7 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
     guard !isPaused, ahead.count > acceptor.limits.aheadBytesMax else { return }
     isPaused = true
     socket.pauseReceiving()
+    exchange.isBlind = true
   }
 
   private var available: UnsafeRawBufferPointer {
@@ -200,6 +201,8 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
   /// Answers the complete request if that can be done here. False: it is the task's, or there is nothing to go on with.
   private func answersAtOnce() -> Bool {
     guard services.answerAtOnce(exchange) else {
+      // Requests may wait for minutes, and thousands of them must not keep all that the loop receives into.
+      if socket.loop.isShortOfReceiveBuffers { moveRequestToInput() }
       wake(true)
       return false
     }
@@ -281,6 +284,16 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
     input.append(bytes)
     recycle(buffer)
     source = .gathered
+  }
+
+  /// The same for a request that is complete, before anybody refers to its bytes.
+  private func moveRequestToInput() {
+    guard case .lent = source else { return }
+    moveToInput()
+    showHead()
+    if bodyBytes > 0 {
+      exchange.body = UnsafeRawBufferPointer(rebasing: available[headBytes..<headBytes + bodyBytes])
+    }
   }
 
   private func recycle(_ buffer: ReceiveBufferID) {
@@ -374,6 +387,7 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
   private func resumeReceiving() {
     guard isPaused else { return }
     isPaused = false
+    exchange.isBlind = false
     socket.resumeReceiving()
   }
 

@@ -208,6 +208,21 @@ class Paths(LockSuite):
             self.assertProblem(self.client.get("/locks?" + wrong), 400, "invalid_request")
 
 
+    def test_pages_of_the_longest_paths(self):
+        names = [f"{self.base}/{n}/".ljust(1024, "p") for n in range(5)]
+        for name in names:
+            held(self.client, "ann", name)
+        listed, cursor = [], ""
+        while True:
+            answer = self.client.get(f"/locks?prefix={quoted(self.base)}&limit=2&cursor={cursor}")
+            self.assertEqual(answer.status, 200, answer)
+            listed += [lock["resource_path"] for lock in answer.json()["locks"]]
+            cursor = answer.json()["next_cursor"]
+            if not cursor:
+                break
+        self.assertEqual(listed, names)
+
+
 class Letting(LockSuite):
     """Renewal, release, expiry."""
 

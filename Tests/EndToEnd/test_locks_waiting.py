@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 
-from harness import Names, Options, Server, http_request
+from harness import Names, Options, Server, http_request, several_files
 from locks import Waiting, acquire, gone, held, holder, lock_path, moment, release, settled, text_of
 from test_locks import LockSuite
 from test_stream import Follower
@@ -113,6 +113,46 @@ class InTurn(LockSuite):
             Waiting(self.server, "bob", path, wait=0, ttl_seconds=2).cut()
             self.assertEqual(held(self.client, "eve", path, wait_seconds=30)["holder_agent"], "eve")
             release(self.client, "eve", path)
+
+
+class Crowds(LockSuite):
+    loops = 1
+
+    @classmethod
+    def setUpClass(cls):
+        several_files()
+        super().setUpClass()
+
+    def test_thousands_that_wait_keep_nobody_from_being_answered(self):
+        """More requests wait than a loop has buffers to receive into."""
+        held(self.client, "ann", self.path())
+        crowd = []
+        try:
+            for n in range(2500):
+                crowd.append(Waiting(self.server, f"crowd-{n}", self.path(), wait=120))
+            settled(self.server)
+            self.assertEqual(self.client.get("/healthz").status, 200)
+            with self.server.client() as other:
+                self.assertEqual(holder(other, self.path()), "ann")
+            release(self.client, "ann", self.path())
+            for n in range(20):
+                lock = crowd[n].granted()
+                self.assertEqual((lock["holder_agent"], lock["token"] > 0), (f"crowd-{n}", True))
+                release(self.client, f"crowd-{n}", self.path())
+        finally:
+            for waiter in crowd:
+                waiter.cut()
+
+    def test_a_waiter_whose_end_could_not_be_seen_waits_no_more(self):
+        """Who sends more than the server reads ahead behind a request that waits: the end would lie behind that."""
+        held(self.client, "ann", self.path())
+        waiter = self.waiting("bob", self.path(), ttl_seconds=3600, wait=120)
+        waiter.wire.send(http_request("GET", "/healthz") * 5000)
+        self.assertProblem(waiter.answer(), 503, "unavailable")
+        self.assertEqual(waiter.wire.answer().status, 200)
+        release(self.client, "ann", self.path())
+        self.assertIsNone(holder(self.client, self.path()))
+        waiter.cut()
 
 
 class Deadlocks(LockSuite):

@@ -207,6 +207,41 @@ struct LockHomeTests {
     #expect(bench.told(bench.find("p")) == .refused(.notFound))
   }
 
+  @Test func `whose end can't be seen has what is free, and waits no more`() throws {
+    let bench = try ManualHome()
+    bench.acquire("p")
+    let waiting = bench.acquire("p", "q", by: "b", wait: 300)
+    let behind = bench.acquire("q", by: "c", wait: 300)
+    bench.commit()
+    bench.home.endWait(waiting)
+    bench.commit()
+    #expect(bench.told(waiting) == .refused(.unavailable) && bench.told(behind) == .granted([2], fresh: [2]))
+    // Told before it was decided: it may have what it needn't wait for.
+    let payload = String(repeating: "p", count: 12_000)
+    for _ in 0..<3 { bench.post(payload: payload) }
+    let requests = [bench.acquire("p", by: "b", wait: 300), bench.acquire("r", by: "b", wait: 300)]
+    #expect(bench.home.waitingCount > 0)
+    for request in requests { bench.home.endWait(request) }
+    bench.commit()
+    #expect(bench.told(requests[0]) == .refused(.lockHeld))
+    #expect(bench.lock(requests[1]) != nil && bench.home.isIdle)
+  }
+
+  @Test func `what the server owes to release is released though writes are refused`() throws {
+    let bench = try ManualHome()
+    bench.acquire("p")
+    bench.commit()
+    bench.home.isSpaceShort = true
+    #expect(bench.told(bench.release("p")) == .refused(.storageFull))
+    let owed = LockRequest(
+      .release(path: Array("p".utf8), id: nil, agent: Array("a".utf8), isForced: false), loop: 0,
+      isOwed: true)
+    bench.home.submit(owed)
+    bench.commit()
+    #expect(bench.told(owed) == .released("a"))
+    #expect(bench.history == ["1 acquired p a", "2 released p a"])
+  }
+
   @Test func `what is due when a waiter goes is not prolonged for the next one`() throws {
     let bench = try ManualHome()
     bench.acquire("p", by: "a", ttl: 1)

@@ -18,6 +18,17 @@ import Testing
     #expect(desk.answers == ["anna: granted b(4)"])
   }
 
+  @Test func whoWaitsBehindOnlyItselfIsNotSearchedFor() {
+    var desk = Desk()
+    _ = desk.ask("anna", "a")
+    for _ in 0..<3 { #expect(desk.ask("bob", "a", wait: 1_000) == nil) }
+    #expect(desk.table.searches == 0)
+    // Somebody else behind one of them may be waited for in turn.
+    #expect(desk.ask("carl", "a", wait: 1_000) == nil)
+    #expect(desk.ask("bob", "a", wait: 1_000) == "deadlock: bob > carl")
+    #expect(desk.table.searches == 1)
+  }
+
   @Test func aRingOfFiveIsNamedInOrder() {
     var desk = Desk()
     let agents = ["a", "b", "c", "d", "e"]

@@ -28,7 +28,9 @@ import Testing
   }
 
   @Test func namesComeBackForTheirQueryOnly() throws {
-    for name in [[1], Array("a context".utf8), [UInt8](repeating: 0xC3, count: 256)] as [[UInt8]] {
+    // The longest names are locks' paths.
+    let longest = [UInt8](repeating: 0xC3, count: Limits.resourcePathBytesMax)
+    for name in [[1], Array("a context".utf8), longest] as [[UInt8]] {
       let text = NameCursor(queryHash: 7, name: name).text()
       #expect(text.count <= NameCursor.textBytesMax)
       #expect(try NameCursor(text, of: 7) == NameCursor(queryHash: 7, name: name))
@@ -37,7 +39,7 @@ import Testing
     // Without a name, of the other kind, too long, and nothing at all.
     let others = [
       NameCursor(queryHash: 7, name: []).text(), PageCursor(queryHash: 7, sequence: Sequence(1)).text(),
-      NameCursor(queryHash: 7, name: [UInt8](repeating: 1, count: 300)).text(), [], bytes("!!"),
+      NameCursor(queryHash: 7, name: [UInt8](repeating: 1, count: 1100)).text(), [], bytes("!!"),
     ]
     for text in others {
       #expect(throws: PageCursor.Fault.malformed) { try NameCursor(text, of: 7) }

@@ -135,6 +135,10 @@ public final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable 
     wheel.cancel(id)
   }
 
+  /// Whether more than half of the receive buffers are kept: then a delegate is to copy what it needs for long. Loop
+  /// thread.
+  public var isShortOfReceiveBuffers: Bool { ring.buffers.isScarce }
+
   /// Gives a receive buffer back that a delegate kept. Loop thread; each buffer once.
   public func recycle(_ buffer: ReceiveBufferID) {
     assertOnLoop()

@@ -75,6 +75,9 @@ final class BufferRing {
     lent.deallocate()
   }
 
+  /// Whether fewer than half of all are left to receive into: who needs one for long must not keep it.
+  var isScarce: Bool { used == count && available < count / 2 }
+
   /// The kernel filled buffer `id`: it is ours until `give`. Nil for an id the kernel can't have meant.
   func take(_ id: UInt16) -> UnsafeMutableRawPointer? {
     guard id < count, lent[Int(id)] == 0 else { return nil }
