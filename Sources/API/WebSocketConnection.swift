@@ -40,9 +40,7 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
   private var isPaused = false
   private var isResuming = false
   private var held = HeldInput()
-  /// What may still be done in the turn that began at `turn`.
-  private var allowance = 0
-  private var turn: UInt64 = 0
+  private var allowance = TurnAllowance()
   /// When the message under way began; 0 if there is none.
   private var messageBegan: UInt64 = 0
   /// The `ref` of the subscription that was asked for last.
@@ -60,11 +58,7 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
     self.agent = agent
     first = (subscription, start)
     follower = Follower(socket: exchange.socket, hub: exchange.services.streams, format: .webSocket)
-    var limits = WebSocketLimits()
-    limits.messageBytesMax = UInt32(Limits.messageBytesMax)
-    limits.fragmentsMax = UInt32(Limits.messageFragmentsMax)
-    limits.emptyFragmentsMax = UInt32(Limits.messageEmptyFragmentsMax)
-    reader = WebSocketReader(limits: limits)
+    reader = WebSocketReader(limits: .ofMessages)
     // The follower keeps time, with a phase of its own.
     heartbeat = WebSocketHeartbeat(now: exchange.socket.loop.now, phase: 0)
   }
@@ -97,10 +91,7 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
   /// Acts on what has arrived, until more is needed or nothing more may be taken: then it is paused.
   /// - Returns: how many bytes of it are done with; all, unless it is paused.
   private func consume(_ input: UnsafeMutableRawBufferPointer) -> Int {
-    if turn != now {
-      turn = now
-      allowance = Limits.messagesPerTurnMax
-    }
+    allowance.begin(turn: now)
     var used = 0
     while !closing.isEnded {
       let step = reader.next(UnsafeMutableRawBufferPointer(rebasing: input[used...]))
@@ -122,8 +113,9 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
         perform(closing.failed(error), reason: error.reason)
         follower.end(.violated)
       }
-      allowance -= 1
-      guard !closing.isEnded, allowance <= 0 || !hasRoom(1) else { continue }
+      allowance.left -= 1
+      let isSpent = allowance.left <= 0 && used < input.count
+      guard !closing.isEnded, isSpent || !hasRoom(1) else { continue }
       pause()
       return used
     }
@@ -172,7 +164,7 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
     isPaused = false
     isShort = false
     // It could not go on meanwhile.
-    if messageBegan > 0, allowance > 0 { messageBegan = now }
+    if messageBegan > 0, allowance.left > 0 { messageBegan = now }
     heartbeat.hear(now: now)
     var rest = HeldInput()
     swap(&rest, &held)
@@ -198,7 +190,7 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
         subscribeRef = Array(message.ref)
         follower.subscribe(subscription, after: start)
         // The others of the loop come first.
-        allowance = 0
+        allowance.left = 0
       case .publish:
         guard let publish else { return }
         try self.publish(publish, text, ref: message.ref)
@@ -329,21 +321,12 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
   func followerHasLooked(_ follower: Follower) { resumeIfRoom() }
 
   func follower(_ follower: Follower, ends reason: StreamEnd) {
-    switch reason {
-    case .client, .violated, .refused: break
-    case .stalled: perform(closing.close(.tryAgainLater, now: now), reason: "too slow")
-    case .silent: perform(closing.close(.policy, now: now), reason: "nothing heard for too long")
-    case .failed: perform(closing.close(.internalError, now: now), reason: "history can't be read")
-    case .shutdown:
-      isLeaving = true
-      if inFlight == 0 { perform(closing.close(.goingAway, now: now)) }
-    }
+    if reason == .shutdown { isLeaving = true }
+    guard !isLeaving || inFlight == 0, let (code, words) = reason.farewell else { return }
+    perform(closing.close(code, now: now), reason: words)
   }
 
   // MARK: Time
-
-  /// A message may take as long as the body of a request.
-  static let messageNanosecondsMax: UInt64 = 120_000_000_000
 
   /// Notices a peer that is silent; one that isn't gets a ping at each beat.
   private func watch(beats: Bool) {
