@@ -334,7 +334,7 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
     heartbeat.hear(now: socket.lastReceiveProgress)
     // Its beats are the follower's. A peer that is still to take something has pings before it: whether it takes any is
     // the follower's to watch.
-    let isListening = !isPaused && socket.queuedBytes == 0
+    let isListening = !isPaused && !socket.isSending
     if heartbeat.tick(now: now, isListening: isListening) == .silent { return follower.end(.silent) }
     if beats, socket.queuedBytes <= Limits.outboxBytesMax { WebSocketReply.control(.ping, to: socket.output) }
     // Silence ends on time, not at the beat behind it.
