@@ -204,8 +204,9 @@ import Testing
     }
     #expect((7...8).contains(beats))
     desk.arrives(Desk.text(#"{"type":"unsubscribe"}"#))
-    desk.pass(seconds: 15)
-    #expect(try desk.taken().map(\.opcode) == [.ping])
+    desk.pass(seconds: 16)
+    let beatsOfNothing = try desk.taken().map(\.opcode)
+    #expect(beatsOfNothing == [.ping] || beatsOfNothing == [.ping, .ping])
   }
 
   @Test func `a peer of which nothing is heard for 45 s is closed then`() throws {
