@@ -11,13 +11,13 @@ final class EventStream: SocketDelegate, FollowerOwner, @unchecked Sendable {
     follower = Follower(socket: socket, hub: hub, format: .sse)
   }
 
-  /// Takes over the socket, whose response head is in the outbox.
+  /// Takes over the socket, whose response head is in the outbox. That `start` is kept was found out in this turn.
   func begin(_ subscription: Subscription, after start: Position?) {
     let socket = follower.socket
     guard !socket.isClosing else { return }
     socket.delegate = self
     follower.start(self)
-    follower.subscribe(subscription, after: start)
+    follower.subscribe(subscription, after: start, isKept: true)
   }
 
   // MARK: FollowerOwner
@@ -28,6 +28,8 @@ final class EventStream: SocketDelegate, FollowerOwner, @unchecked Sendable {
   func follower(_ follower: Follower, ends reason: StreamEnd) { follower.socket.close(after: true) }
 
   func follower(_ follower: Follower, refuses problem: Problem) { follower.end(.failed) }
+
+  func followerHasLooked(_ follower: Follower) {}
 
   // MARK: SocketDelegate
 

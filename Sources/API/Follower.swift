@@ -15,6 +15,8 @@ protocol FollowerOwner: AnyObject {
   func follower(_ follower: Follower, ends reason: StreamEnd)
   /// `subscribe` can't begin where it was asked to (`gone`); what was subscribed before goes on.
   func follower(_ follower: Follower, refuses problem: Problem)
+  /// It is found out whether history goes back to where `subscribe` asked to begin: the follower `isLooking` no more.
+  func followerHasLooked(_ follower: Follower)
 }
 
 /// One subscriber, whatever carries it: does what its session decides, on a socket that its owner reads. It frames into
@@ -29,6 +31,9 @@ final class Follower: TimerTarget, @unchecked Sendable {
   static let jitterNanoseconds: UInt64 = 7_500_000_000
   /// Nanoseconds for which a peer may take nothing of what is left for it once the stream has ended.
   static let farewellNanoseconds: UInt64 = 15_000_000_000
+  /// Nanoseconds after which history is read again where too many did: anew each time.
+  static let retryNanoseconds: ClosedRange<UInt64> = 20_000_000...100_000_000
+  private static let retryTag: UInt64 = 1
   /// Records of the window that catching up looks at in one turn.
   static let scannedRecordsMax = 4096
 
@@ -48,6 +53,9 @@ final class Follower: TimerTarget, @unchecked Sendable {
   private(set) var isEnded = false
   private var isCountedBehind = false
   private var isPumping = false
+  /// Whether history is looked at for a start; its owner asks for no other meanwhile, or much could be under way.
+  private(set) var isLooking = false
+  private var retry = TimerID.none
   private var endedAt: UInt64 = 0
   /// What of the outbox counts against the budget of all.
   private var chargedBytes = 0
@@ -80,12 +88,15 @@ final class Follower: TimerTarget, @unchecked Sendable {
     asked &+= 1
     let window = hub.engine.window
     guard let start else { return begin(subscription, after: window.head) }
-    guard start <= window.head else {
+    if start <= window.head, start.next >= window.lowest || isKept {
+      return begin(subscription, after: start)
+    }
+    if start > window.head, hub.engine.isHome {
       owner?.follower(self, refuses: StreamHub.aheadOfHistory)
       return
     }
-    guard start.next < window.lowest, !isKept else { return begin(subscription, after: start) }
     let (follower, asked) = (self, asked)
+    isLooking = true
     socket.loop.spawn { _ in await follower.beginIfKept(subscription, after: start, asked) }
   }
 
@@ -106,8 +117,15 @@ final class Follower: TimerTarget, @unchecked Sendable {
     subscription == nil ? nil : session.progress(head: hub.engine.window.head)
   }
 
+  /// In a task, which runs when the loop has learned of all that was told on connections of other loops before what
+  /// asked for the start arrived.
   private func beginIfKept(_ subscription: Subscription, after start: Position, _ request: UInt32) async {
+    defer {
+      isLooking = false
+      owner?.followerHasLooked(self)
+    }
     do throws(Problem) {
+      guard start <= hub.engine.window.head else { throw StreamHub.aheadOfHistory }
       try await hub.checkKept(start)
       guard request == asked, !isEnded else { return }
       begin(subscription, after: start)
@@ -246,8 +264,14 @@ final class Follower: TimerTarget, @unchecked Sendable {
       pump()
       withExtendedLifetime(found.page) {}
     } catch {
-      guard begun == epoch else { return }
-      end(.failed)
+      guard begun == epoch, !isEnded else { return }
+      guard error.code == .unavailable else { return end(.failed) }
+      // Too many read at this moment: they come together where thousands resume.
+      session.scanned(through: after)
+      if retry == .none {
+        retry = socket.loop.setTimer(
+          after: .random(in: Follower.retryNanoseconds), self, tag: Follower.retryTag)
+      }
     }
   }
 
@@ -274,6 +298,10 @@ final class Follower: TimerTarget, @unchecked Sendable {
   // MARK: Time
 
   func timerFired(tag: UInt64) {
+    if tag == Follower.retryTag {
+      retry = .none
+      return pump()
+    }
     timer = .none
     let now = socket.loop.now
     if isEnded { return checkFarewell(now) }
@@ -333,6 +361,7 @@ final class Follower: TimerTarget, @unchecked Sendable {
   /// The socket has closed: the last call.
   func close() {
     socket.loop.cancel(timer)
+    socket.loop.cancel(retry)
     charge(0)
     if !isEnded, slot != nil { hub.metrics.count(.client) }
     isEnded = true

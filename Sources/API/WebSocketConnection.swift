@@ -39,7 +39,8 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
   /// Nothing is read: what arrives all the same is held.
   private var isPaused = false
   private var isResuming = false
-  private var held: [UInt8] = []
+  private var held = HeldInput()
+  private var allowance = TurnAllowance()
   /// When the message under way began; 0 if there is none.
   private var messageBegan: UInt64 = 0
   /// The `ref` of the subscription that was asked for last.
@@ -57,11 +58,7 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
     self.agent = agent
     first = (subscription, start)
     follower = Follower(socket: exchange.socket, hub: exchange.services.streams, format: .webSocket)
-    var limits = WebSocketLimits()
-    limits.messageBytesMax = UInt32(Limits.messageBytesMax)
-    limits.fragmentsMax = UInt32(Limits.messageFragmentsMax)
-    limits.emptyFragmentsMax = UInt32(Limits.messageEmptyFragmentsMax)
-    reader = WebSocketReader(limits: limits)
+    reader = WebSocketReader(limits: .ofMessages)
     // The follower keeps time, with a phase of its own.
     heartbeat = WebSocketHeartbeat(now: exchange.socket.loop.now, phase: 0)
   }
@@ -73,7 +70,7 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
     socket.delegate = self
     follower.start(self)
     follower.subscribe(subscription, after: start, isKept: true)
-    consume(rest)
+    take(rest)
     if isEnded { socketReachedEnd(socket) }
   }
 
@@ -82,12 +79,19 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
   func socket(
     _ s: Socket, received bytes: UnsafeMutableRawBufferPointer, buffer: ReceiveBufferID
   ) -> BufferDisposition {
-    if isPaused { held.append(contentsOf: bytes) } else { consume(bytes) }
+    take(bytes)
     return .returned
   }
 
-  /// Acts on what has arrived, until more is needed or nothing more may be taken.
-  private func consume(_ input: UnsafeMutableRawBufferPointer) {
+  private func take(_ bytes: UnsafeMutableRawBufferPointer) {
+    let used = isPaused ? 0 : consume(bytes)
+    if isPaused { held.append(UnsafeRawBufferPointer(rebasing: bytes[used...])) }
+  }
+
+  /// Acts on what has arrived, until more is needed or nothing more may be taken: then it is paused.
+  /// - Returns: how many bytes of it are done with; all, unless it is paused.
+  private func consume(_ input: UnsafeMutableRawBufferPointer) -> Int {
+    allowance.begin(turn: now)
     var used = 0
     while !closing.isEnded {
       let step = reader.next(UnsafeMutableRawBufferPointer(rebasing: input[used...]))
@@ -95,7 +99,7 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
       switch step.event {
       case .more:
         charge()
-        return
+        return used
       case .text(let text):
         messageBegan = 0
         if closing.listens, !isLeaving { read(text) }
@@ -109,8 +113,13 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
         perform(closing.failed(error), reason: error.reason)
         follower.end(.violated)
       }
-      if !hasRoom(1) { return pause(with: input[used...]) }
+      allowance.left -= 1
+      let isSpent = allowance.left <= 0 && used < input.count
+      guard !closing.isEnded, isSpent || !hasRoom(1) else { continue }
+      pause()
+      return used
     }
+    return input.count
   }
 
   /// Counts the message that is being gathered against the budget of all bodies.
@@ -132,16 +141,16 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
   /// Whether there is room for another message; `share`: it must be this part of the whole.
   private func hasRoom(_ share: Int) -> Bool {
     inFlight < Limits.publishesInFlightMax / share && inFlightBytes < Limits.publishBytesInFlightMax / share
-      && socket.queuedBytes <= Limits.outboxBytesMax && !(isShort && inFlight > 0)
+      && socket.queuedBytes <= Limits.outboxBytesMax && !(isShort && inFlight > 0) && !follower.isLooking
   }
 
-  private func pause(with rest: Slice<UnsafeMutableRawBufferPointer>) {
+  private func pause() {
     isPaused = true
-    held.append(contentsOf: rest)
     socket.pauseReceiving()
+    resumeIfRoom()
   }
 
-  /// Goes on later in this turn, or in the next: not inside the home's.
+  /// Goes on in the next turn: not inside the home's, and others come first.
   private func resumeIfRoom() {
     guard isPaused, !isResuming, hasRoom(2) else { return }
     isResuming = true
@@ -151,15 +160,16 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
 
   private func resume() {
     isResuming = false
-    guard isPaused, hasRoom(2), !socket.isClosing else { return }
+    guard isPaused, hasRoom(2), !socket.isClosing, !closing.isEnded else { return }
     isPaused = false
     isShort = false
     // It could not go on meanwhile.
-    if messageBegan > 0 { messageBegan = now }
-    var rest: [UInt8] = []
+    if messageBegan > 0, allowance.left > 0 { messageBegan = now }
+    heartbeat.hear(now: now)
+    var rest = HeldInput()
     swap(&rest, &held)
-    rest.withUnsafeMutableBytes { consume($0) }
-    if !isPaused { socket.resumeReceiving() }
+    rest.take { consume($0) }
+    if isPaused { held = rest } else { socket.resumeReceiving() }
   }
 
   // MARK: Messages
@@ -179,6 +189,8 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
       case .subscribe(let subscription, let start):
         subscribeRef = Array(message.ref)
         follower.subscribe(subscription, after: start)
+        // The others of the loop come first.
+        allowance.left = 0
       case .publish:
         guard let publish else { return }
         try self.publish(publish, text, ref: message.ref)
@@ -215,9 +227,11 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
     services.metrics.publishesInFlight.add()
     // Who waits for an answer goes before followers.
     socket.isPatient = false
+    let kept = publish.heldBytes
+    inFlightBytes += kept
     if publish.submit(to: engine) { return answered(publish) }
     if engine.isHome, !request.isEncoded { keep(text, for: publish) }
-    inFlightBytes += publish.heldBytes
+    inFlightBytes += publish.heldBytes - kept
   }
 
   /// Holds the message until the publish is answered.
@@ -304,29 +318,24 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
 
   func follower(_ follower: Follower, refuses problem: Problem) { refuse(problem, ref: subscribeRef) }
 
+  func followerHasLooked(_ follower: Follower) { resumeIfRoom() }
+
   func follower(_ follower: Follower, ends reason: StreamEnd) {
-    switch reason {
-    case .client, .violated, .refused: break
-    case .stalled: perform(closing.close(.tryAgainLater, now: now), reason: "too slow")
-    case .silent: perform(closing.close(.policy, now: now), reason: "nothing heard for too long")
-    case .failed: perform(closing.close(.internalError, now: now), reason: "history can't be read")
-    case .shutdown:
-      isLeaving = true
-      if inFlight == 0 { perform(closing.close(.goingAway, now: now)) }
-    }
+    if reason == .shutdown { isLeaving = true }
+    guard !isLeaving || inFlight == 0, let (code, words) = reason.farewell else { return }
+    perform(closing.close(code, now: now), reason: words)
   }
 
   // MARK: Time
-
-  /// A message may take as long as the body of a request.
-  static let messageNanosecondsMax: UInt64 = 120_000_000_000
 
   /// Notices a peer that is silent; one that isn't gets a ping at each beat.
   private func watch(beats: Bool) {
     guard closing.listens else { return }
     heartbeat.hear(now: socket.lastReceiveProgress)
-    // Its beats are the follower's.
-    if heartbeat.tick(now: now, isListening: !isPaused) == .silent { return follower.end(.silent) }
+    // Its beats are the follower's. A peer that is still to take something has pings before it: whether it takes any is
+    // the follower's to watch.
+    let isListening = !isPaused && !socket.isSending
+    if heartbeat.tick(now: now, isListening: isListening) == .silent { return follower.end(.silent) }
     if beats, socket.queuedBytes <= Limits.outboxBytesMax { WebSocketReply.control(.ping, to: socket.output) }
     // Silence ends on time, not at the beat behind it.
     let silent = socket.lastReceiveProgress &+ WebSocketHeartbeat.silenceNanoseconds
@@ -362,7 +371,7 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
   private func end() {
     socket.loop.cancel(timer)
     timer = .none
-    held = []
+    held = HeldInput()
     socket.close(after: true)
   }
 
@@ -381,7 +390,7 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
     perform(closing.inputEnded())
     if gatheredBytes > 0 { services.bodies?.uncharge(gatheredBytes) }
     gatheredBytes = 0
-    held = []
+    held = HeldInput()
     follower.close()
   }
 }

@@ -124,6 +124,9 @@ public enum Limits {
   public static let publishesInFlightMax = 1024
   /// Bytes of messages that these hold. Likewise.
   public static let publishBytesInFlightMax = 16 << 20
+  /// Messages and control frames of one connection that are acted upon in one turn of its loop; a `subscribe` is the
+  /// turn's last. Nobody else is to wait for a peer that sends more. Answer: the rest is read in the next turn.
+  public static let messagesPerTurnMax = 512
 
   // MARK: Overload
 

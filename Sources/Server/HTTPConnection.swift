@@ -85,6 +85,7 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
         finishRequest()
       case .streaming:
         leave()
+        acceptor.endStreamsIfDraining()
         return
       case .upgraded(let connection):
         var rest = bytesBehind()

@@ -68,7 +68,9 @@ final class StreamDesk {
     var ends: [StreamEnd] = []
     var refusals: [ErrorCode] = []
     var beats = 0
+    var looks = 0
 
+    func followerHasLooked(_ follower: Follower) { looks += 1 }
     func followerBeats(_ follower: Follower) { beats += 1 }
     func follower(_ follower: Follower, ends reason: StreamEnd) { ends.append(reason) }
     func follower(_ follower: Follower, refuses problem: Problem) { refusals.append(problem.code) }

@@ -75,6 +75,38 @@ import Testing
     #expect(try desk.begun().count == sent)
   }
 
+  @Test func `a subscribe is the last message of its turn`() throws {
+    let desk = try Desk()
+    _ = try desk.begun()
+    let subscribe = Desk.text(#"{"type":"subscribe"}"#)
+    desk.arrives(subscribe + subscribe + Desk.text(#"{"type":"ping"}"#))
+    desk.arrives(Desk.frame(.ping, [7]))
+    #expect(desk.isPaused)
+    #expect(try desk.taken().map { $0.text.prefix(20) } == [#"{"type":"subscribed""#])
+    desk.turn()
+    #expect(try desk.taken().map { $0.text.prefix(20) } == [#"{"type":"subscribed""#])
+    #expect(desk.isPaused)
+    desk.turn()
+    #expect(try desk.taken().map(\.payload) == [Array(#"{"type":"pong"}"#.utf8), [7]])
+    #expect(!desk.isPaused)
+  }
+
+  @Test func `many messages at a time are acted upon in several turns`() throws {
+    let desk = try Desk()
+    _ = try desk.begun()
+    let max = Limits.messagesPerTurnMax
+    desk.arrives((0..<2 * max + 1).flatMap { Desk.frame(.ping, [UInt8($0 & 0x7f)]) })
+    var answered: [[UInt8]] = []
+    for expected in [max, max, 1] {
+      let pongs = try desk.taken()
+      #expect(pongs.count == expected)
+      answered += pongs.map(\.payload)
+      desk.turn()
+    }
+    #expect(answered == (0..<2 * max + 1).map { [UInt8($0 & 0x7f)] })
+    #expect(!desk.isPaused)
+  }
+
   @Test func `a message for which there is no memory ends the connection with 1013`() throws {
     let desk = try Desk()
     _ = try desk.begun()
@@ -188,6 +220,26 @@ import Testing
     #expect(try desk.taken().last?.code == 1008)
     desk.pass(seconds: 6)
     #expect(desk.isEnding)
+  }
+
+  @Test func `a peer that still takes what is queued is not silent`() throws {
+    let desk = try Desk()
+    _ = try desk.begun()
+    desk.arrives(Desk.frame(.ping, [UInt8](repeating: 1, count: 125)))
+    for _ in 0..<10 {
+      desk.socket.hold()
+      desk.pass(seconds: 10)
+      desk.takes(1)
+      #expect(!desk.isEnding)
+    }
+    desk.takes(desk.socket.queuedBytes)
+    // It was last seen taking some at one of the beats before.
+    var seconds = 0
+    while seconds < 46, try desk.taken().last?.code != 1008 {
+      desk.pass(seconds: 1)
+      seconds += 1
+    }
+    #expect((29...46).contains(seconds))
   }
 
   @Test func `a peer that takes nothing for 30 s is told to come back later`() throws {

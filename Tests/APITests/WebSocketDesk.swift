@@ -144,6 +144,15 @@ final class WebSocketDesk: BodyBudget {
     return Array(frames.dropFirst())
   }
 
+  /// Another turn of the loop: what was put off to it is done.
+  func turn() {
+    loop.now &+= 1
+    loop.drainInbox()
+  }
+
+  /// The kernel takes the first bytes of what is queued.
+  func takes(_ count: Int) { socket.take(count) }
+
   var isPaused: Bool { socket.state.contains(.paused) }
   /// The connection ends behind what is queued.
   var isEnding: Bool { socket.state.contains(.lingering) }

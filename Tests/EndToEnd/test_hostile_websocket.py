@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 import time
 import unittest
 
@@ -184,6 +185,55 @@ class Hostile(WebSocketSuite):
                 count += wire.json()["type"] == "subscribed"
             self.assertEqual([one["sequence"] for one in wire.units(200)], list(range(1, 201)))
         self.assertLess(self.server.rss_bytes() - before, 64 * MEBIBYTE)
+
+    def test_a_flood_of_starts_that_only_the_store_knows(self):
+        """Each subscription has the store asked: not for more than one of a connection at a time, or nobody else is served."""
+        with Server() as server, server.client() as client:
+            for _ in range(10):
+                client.create(unit("large", "x" * (8 << 20)))
+            before = server.rss_bytes()
+            with WebSocket(server.port, context="nothing") as wire:
+                burst = frame(TEXT, b'{"type":"subscribe","contexts":["nothing"],"after":"0"}') * 1000
+                halt = threading.Event()
+
+                def flood():
+                    wire.socket.settimeout(1)
+                    while not halt.is_set():
+                        try:
+                            # Where it is cut doesn't matter: what is not read is not understood.
+                            wire.socket.sendall(burst)
+                        except OSError:
+                            return
+
+                sender = threading.Thread(target=flood)
+                sender.start()
+                try:
+                    until_time = time.monotonic() + 3
+                    while time.monotonic() < until_time:
+                        client.create(unit("small", "y"))
+                        self.assertEqual(client.get("/workunits/large?limit=1").status, 200)
+                finally:
+                    halt.set()
+                    sender.join()
+            self.assertLess(server.rss_bytes() - before, 256 * MEBIBYTE)
+
+    def test_a_cursor_that_another_connection_was_told_is_known(self):
+        """Whatever loop a peer is on, it may resume from what it has seen elsewhere."""
+        with Server(loops=2) as server, server.client() as client:
+            told = [WebSocket(server.port) for _ in range(8)]
+            asking = [WebSocket(server.port, events="lock") for _ in range(8)]
+            for wire in told + asking:
+                wire.subscribed()
+            until_time = time.monotonic() + (10 if Options.full else 3)
+            while time.monotonic() < until_time:
+                client.create(unit("told", "x"))
+                for one, other in zip(told, asking):
+                    cursor = one.expect("workunit")["cursor"]
+                    other.text({"type": "subscribe", "after": cursor, "events": ["lock"]})
+                for wire in asking:
+                    wire.subscribed()
+            for wire in told + asking:
+                wire.close()
 
     def test_huge_messages_at_once(self):
         """Many large messages on the way together have one bound, not one each."""

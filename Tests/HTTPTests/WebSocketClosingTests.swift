@@ -163,6 +163,15 @@ import Testing
     #expect(silent == 44_999_999_999 + Self.silence)
   }
 
+  /// Nor is it silent afterwards for what it could not say then, where its last byte is what is told again.
+  @Test func whatWasHeardEarlierChangesNothing() {
+    var heartbeat = WebSocketHeartbeat(now: 0, phase: 0)
+    _ = heartbeat.tick(now: 2 * Self.silence, isListening: false)
+    heartbeat.hear(now: 1)
+    #expect(heartbeat.tick(now: 3 * Self.silence - 1, isListening: true) != .silent)
+    #expect(heartbeat.tick(now: 3 * Self.silence, isListening: true) == .silent)
+  }
+
   @Test func phasesSpreadTheFirstBeat() {
     let first = Set((0..<1000).map { run(from: 0, phase: $0 * 15_000_000, until: Self.beat).beats.first })
     #expect(first.count == 1000)

@@ -26,8 +26,8 @@ public struct WebSocketHeartbeat: Equatable, Sendable {
   /// When `tick` is to be called next.
   public var deadline: UInt64 { min(beat, heard &+ WebSocketHeartbeat.silenceNanoseconds) }
 
-  /// Bytes came from the peer: any, not just pongs.
-  public mutating func hear(now: UInt64) { heard = now }
+  /// Bytes came from the peer: any, not just pongs. An earlier time than one that is known changes nothing.
+  public mutating func hear(now: UInt64) { heard = max(heard, now) }
 
   /// Time has passed. `isListening`: whether bytes of the peer were being received; one that isn't listened to is not
   /// silent.
