@@ -181,6 +181,7 @@ extension RocksDatabase {
   ) -> OpaquePointer {
     let own: OpaquePointer = rocksdb_options_create_copy(shared)
     rocksdb_options_set_write_buffer_size(own, options.writeBufferBytes)
+    rocksdb_options_set_arena_block_size(own, ProcessMemory.arenaBlockBytes)
     // More than two meets a bug of 7.8 in the order of retried flushes (fixed in 7.9).
     rocksdb_options_set_max_write_buffer_number(own, 2)
     rocksdb_options_set_level0_file_num_compaction_trigger(own, 4)
