@@ -7,6 +7,7 @@ internal import WAL
 extension Home {
   /// Takes a command that is parsed and valid. Its outcome comes through `completed`, later.
   public func submit(_ request: HomeRequest) {
+    request.submittedSecond = second
     if let lane = request.lane {
       // Who waits goes on at the end of the turn, and comes first, also where nobody is before it any more.
       guard lane.current == nil, lane.waiting.isEmpty else {
@@ -22,8 +23,12 @@ extension Home {
   private func begin(_ request: HomeRequest) {
     // After the end nobody would be answered.
     if request.isWrite || state == .failed, let problem = overload() { return refuse(request, problem) }
-    guard !request.keepsPace || (!isPaced && paced.isEmpty) else { return paced.append((request, second)) }
-    admit(request)
+    guard request.keepsPace, isPaced || !paced.isEmpty else { return admit(request) }
+    // Behind others of its lane it may have waited before.
+    guard second - request.submittedSecond <= limits.pacedSecondsMax else {
+      return refuse(request, Home.storeBehind)
+    }
+    paced.append((request, request.submittedSecond))
   }
 
   // MARK: Lanes

@@ -16,6 +16,8 @@ public class HomeRequest: @unchecked Sendable {
   // Touched by the home from `submit` to `completed`.
   /// Reads of the store that it waits for.
   var loads = 0
+  /// The home's second in which it was submitted.
+  var submittedSecond = 0
   /// Why it is refused, to be told once what the refusal depends on is durable.
   var refusal: Problem?
 

@@ -47,6 +47,17 @@ struct LaneTests {
     #expect(bench.told(third) == .appended(3))
   }
 
+  @Test func `who is behind others of its lane waits no longer for the store than they`() throws {
+    let bench = try ManualHome { $0.unappliedBytesPaced = 1 }
+    bench.post()
+    bench.commit()
+    let lane = RequestLane()
+    let posts = (0..<3).map { bench.post("d\($0)", lane: lane) }
+    for _ in 0...bench.home.limits.pacedSecondsMax { bench.home.secondPassed() }
+    bench.commit()
+    #expect(posts.allSatisfy { bench.told($0) == .refused(.unavailable) })
+  }
+
   @Test func `the pace of the store holds up a lane as a whole`() throws {
     let bench = try ManualHome { $0.unappliedBytesPaced = 1 }
     bench.post()
