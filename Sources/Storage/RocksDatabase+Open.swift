@@ -182,7 +182,8 @@ extension RocksDatabase {
     let own: OpaquePointer = rocksdb_options_create_copy(shared)
     rocksdb_options_set_write_buffer_size(own, options.writeBufferBytes)
     // RocksDB's own choice is an eighth, and it fails where a block is larger than the buffer.
-    rocksdb_options_set_arena_block_size(own, min(ProcessMemory.arenaBlockBytes, options.writeBufferBytes / 8))
+    rocksdb_options_set_arena_block_size(
+      own, min(ProcessMemory.arenaBlockBytes, options.writeBufferBytes / 8))
     // More than two meets a bug of 7.8 in the order of retried flushes (fixed in 7.9).
     rocksdb_options_set_max_write_buffer_number(own, 2)
     rocksdb_options_set_level0_file_num_compaction_trigger(own, 4)
