@@ -245,13 +245,19 @@ class Reconnects(unittest.TestCase):
             writers = [threading.Thread(target=self.write, args=(server, n)) for n in range(self.WRITERS)]
 
             def finish():
-                until(lambda: self.count >= followers * turns or self.broken, 300, f"{self.count} reconnects")
-                self.over.set()
-                for writer in writers:
-                    writer.join()
-                with server.client() as client:
-                    self.made = {name: client.all_units(name) for name in self.contexts}
-                self.finished.set()
+                self.made = {name: [] for name in self.contexts}
+                try:
+                    until(
+                        lambda: self.count >= followers * turns or self.broken, 1500 if Options.full else 300,
+                        f"{self.count} reconnects")
+                    self.over.set()
+                    for writer in writers:
+                        writer.join()
+                    with server.client() as client:
+                        self.made = {name: client.all_units(name) for name in self.contexts}
+                finally:
+                    self.over.set()
+                    self.finished.set()
 
             async def scenario():
                 ending = asyncio.get_running_loop().run_in_executor(None, finish)
