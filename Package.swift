@@ -50,6 +50,7 @@ let package = Package(
       linkerSettings: [.linkedLibrary("uring")]),
     .target(name: "CBytes", cSettings: [.unsafeFlags(["-O2"])]),
     .systemLibrary(name: "CRocksDB", providers: [.apt(["librocksdb-dev"])]),
+    .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
     // Without RTTI: the library has no type information of the class that this one extends.
     .target(name: "CRocksExtras", cxxSettings: [.unsafeFlags(["-O2", "-std=c++17", "-fno-rtti"])]),
     room("Bytes", ["CBytes"]),
@@ -63,15 +64,21 @@ let package = Package(
     // Floor 2
     room("WAL", ["Bytes", "Model", "Telemetry", "EventLoop"]),
     room("Storage", ["Bytes", "Model", "Telemetry", "CRocksDB", "CRocksExtras"]),
+    room("Search", ["Bytes", "Model", "Telemetry", "CSQLite"]),
     room("Notifier", ["Model", "Router"]),
     // Floor 3
     room(
       "Engine",
-      ["Bytes", "Model", "Telemetry", "EventLoop", "Locks", "Router", "WAL", "Storage", "Notifier"]),
+      [
+        "Bytes", "Model", "Telemetry", "EventLoop", "Locks", "Router", "WAL", "Storage", "Search", "Notifier",
+      ]),
     // Floor 4
     room(
       "API",
-      ["Bytes", "Model", "Telemetry", "EventLoop", "HTTP", "Locks", "Router", "WAL", "Engine", "Notifier"]),
+      [
+        "Bytes", "Model", "Telemetry", "EventLoop", "HTTP", "Locks", "Router", "WAL", "Search", "Engine",
+        "Notifier",
+      ]),
     // Floor 5
     room(
       "Server",
@@ -104,6 +111,7 @@ let package = Package(
     suite(
       "WAL", ["WAL", "Model", "Bytes", "EventLoop", "EngramTesting"], resources: [.copy("golden")]),
     suite("Storage", ["Storage", "Model", "Bytes", "EngramTesting", "CRocksDB"]),
+    suite("Search", ["Search", "Model", "Bytes", "EngramTesting"]),
     suite("Notifier", ["Notifier", "Router", "Model", "Bytes", "EngramTesting"]),
     suite(
       "Engine",

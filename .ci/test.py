@@ -14,6 +14,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 SUMMARY = re.compile(r"^(\d+) passed, (\d+) failed$")
 # Swift Testing closes with `Test run with 12 tests in 3 suites passed after …`; each failed test has a line of its own.
 SWIFT_RUN = re.compile(r"Test run with (\d+) tests?\b.* (?:passed|failed) after")
+# How the other suites name what failed.
+OWN_FAILED = re.compile(r"^(?:FAIL|FAILED|ERROR)\b")
 SWIFT_FAILED = re.compile(r"^\W*Test (?!run with|case )(.+) failed after")
 
 
@@ -43,6 +45,17 @@ def swift_counts(lines):
     return total - len(failed), len(failed)
 
 
+def complaints(lines):
+    """What says which tests failed, and why: repeated at the end, where it is looked for."""
+    told = []
+    for number, line in enumerate(lines):
+        if SWIFT_FAILED.search(line) or " recorded an issue at " in line:
+            told.append(line)
+        elif OWN_FAILED.match(line):
+            told += lines[number:number + 12]
+    return told[:200]
+
+
 def own_counts(lines):
     for line in reversed(lines):
         if found := SUMMARY.match(line):
@@ -63,6 +76,8 @@ def main():
         nonlocal passed, failed
         lines, code = run(title, command)
         ok, bad = counts(lines)
+        if code != 0:
+            failures.extend([f"--- {title}"] + complaints(lines))
         # A suite that crashed, or that ran nothing, has failed whatever it counted.
         if (code != 0 or ok == 0) and bad == 0:
             print(f"{title}: exit {code}, {ok} tests seen: counted as one failure")
@@ -70,7 +85,7 @@ def main():
         passed, failed = passed + ok, failed + bad
         results.append(f"  {title}: {ok} passed, {bad} failed")
 
-    results = []
+    results, failures = [], []
     build("debug build", ["swift", "build", "--build-tests"])
     suite("swift tests", ["swift", "test", "--skip-build"], swift_counts)
     for product in "engram", "workload-smoke":
@@ -80,7 +95,7 @@ def main():
     suite("contract smoke", [sys.executable, "Tests/Contract/run.py", "--smoke", "--cases", "300"], own_counts)
     suite("benchmark smoke", [sys.executable, "Perf/run.py", "--smoke"], own_counts)
     suite("soak smoke", [sys.executable, "Perf/soak.py", "--smoke"], own_counts)
-    print("\n" + "\n".join(results))
+    print("\n" + "\n".join(failures + results))
     print(f"{passed} passed, {failed} failed", flush=True)
     sys.exit(1 if failed else 0)
 

@@ -29,6 +29,8 @@ public final class Applier: @unchecked Sendable {
     var units = 0
     var isStopping = false
     var wantsFlush = false
+    /// Who waits for what is durable to be applied: while there is somebody, batches don't gather.
+    var waiters = PositionWaiters()
   }
 
   private let store: any EventStore
@@ -89,6 +91,22 @@ public final class Applier: @unchecked Sendable {
     if isDue { sem_post(wake) }
   }
 
+  /// Calls `body` once everything up to `position`, which is durable, is applied: on the apply thread, or here if it is
+  /// already. Batches don't gather meanwhile. Any thread.
+  func whenApplied(_ position: Position, _ body: @escaping @Sendable () -> Void) {
+    let waits = queue.withLock { queue in
+      // Looked at inside: the apply thread releases waiters behind its store of the position.
+      guard appliedPosition < position, !queue.isStopping else { return false }
+      _ = queue.waiters.add(position, body)
+      return true
+    }
+    if waits { sem_post(wake) } else { body() }
+  }
+
+  private func releaseWaiters(through position: Position) {
+    for body in queue.withLock({ $0.waiters.release(through: position) }) { body() }
+  }
+
   /// Asks for everything that is applied to be written to disk, without waiting for it. Any thread.
   public func requestFlush() {
     queue.withLock { $0.wantsFlush = true }
@@ -123,6 +141,8 @@ public final class Applier: @unchecked Sendable {
     sem_post(wake)
     pthread_join(thread, nil)
     isStarted = false
+    // Who waits for what couldn't be applied is told by the store, which is asked next.
+    releaseWaiters(through: Position(.max))
   }
 
   private func run() {
@@ -172,7 +192,9 @@ public final class Applier: @unchecked Sendable {
   private func waitForWork() {
     let hasWork = queue.withLock { !$0.batches.isEmpty || $0.isStopping || $0.wantsFlush }
     if !hasWork { wait(nanoseconds: Applier.second) }
-    let gathers = queue.withLock { !$0.batches.isEmpty && !isFull($0) && !$0.isStopping }
+    let gathers = queue.withLock {
+      !$0.batches.isEmpty && !isFull($0) && !$0.isStopping && $0.waiters.isEmpty
+    }
     if gathers { wait(nanoseconds: limits.nanoseconds) }
   }
 
@@ -207,6 +229,7 @@ public final class Applier: @unchecked Sendable {
         onApply?(EventLoop.monotonicNanoseconds() &- begun, true)
         failures.store(0, ordering: .relaxed)
         applied.store(last.lastPosition.rawValue, ordering: .releasing)
+        releaseWaiters(through: last.lastPosition)
         return true
       } catch {
         failures.add(1, ordering: .relaxed)

@@ -93,8 +93,6 @@ public enum Limits {
   public static let scannedRecordsMax = 20_000
   /// Bytes of records that one page of a filtered list may look at. Answer: likewise.
   public static let scannedBytesMax = 32 << 20
-  /// Steps of a walk along relationships. Answer: 400 `invalid_request`.
-  public static let graphDepthMax = 10
 
   // MARK: Streams
 
@@ -127,6 +125,42 @@ public enum Limits {
   /// Messages and control frames of one connection that are acted upon in one turn of its loop; a `subscribe` is the
   /// turn's last. Nobody else is to wait for a peer that sends more. Answer: the rest is read in the next turn.
   public static let messagesPerTurnMax = 512
+
+  // MARK: Search
+
+  /// Hits of a page of search unless the client says.
+  public static let searchPageDefault = 20
+  /// Hits of a page of search, at most. Answer: 400 `invalid_request`.
+  public static let searchPageMax = 1000
+  /// Hits that `offset` may pass over, the page included: cursors go further. Answer: 400 `invalid_request`.
+  public static let searchOffsetMax = 10_000
+  /// Bytes of a search's text. It is taken apart on a loop. Answer: 400 `invalid_request`.
+  public static let searchTextBytesMax = 4 << 10
+  /// Words and phrases of a search. Each is a lookup in the index. Answer: 400 `invalid_request`.
+  public static let searchTermsMax = 64
+  /// Contexts that one search names. Answer: 400 `invalid_request`.
+  public static let searchContextsMax = 256
+  /// Agents that one search names. Answer: 400 `invalid_request`.
+  public static let searchAgentsMax = 256
+  /// Microseconds that a search may wait for `min_position`. Answer: 400 `invalid_request`.
+  public static let searchWaitMicrosecondsMax: UInt64 = 30 * 1_000_000
+  /// Nanoseconds that the index works on one query. Answer: what it has, with `partial`.
+  public static let searchNanosecondsMax: UInt64 = 250_000_000
+  /// Hits that are counted beyond the page; beyond that `total_count` is an estimate.
+  public static let searchCountedMax = 1000
+  /// Searches that wait for the index, all connections together. Answer: 503 `unavailable`.
+  public static let searchesQueuedMax = 256
+
+  // MARK: Graph
+
+  /// Steps of a walk along relationships. Answer: 400 `invalid_request`.
+  public static let graphDepthMax = 10
+  /// Units of an answer, unless the client says.
+  public static let graphPageDefault = 100
+  /// Units of an answer, at most. Answer: 400 `invalid_request`.
+  public static let graphPageMax = 1000
+  /// Relationships that one request looks at. Answer: what was found, with `partial`.
+  public static let graphEdgesMax = 100_000
 
   // MARK: Overload
 
