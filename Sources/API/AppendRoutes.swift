@@ -10,9 +10,7 @@ extension LoopServices {
 
   func createUnit(_ exchange: Exchange) async throws(Problem) {
     try noQuery(exchange)
-    guard try ContentType(exchange) == .json else {
-      throw Problem(.unsupportedMediaType, "the body must be application/json")
-    }
+    try requireJSON(exchange)
     let request = exchange.appendRequest
     request.reset()
     // Also of a refused one: an idle connection holds no drafts.

@@ -35,16 +35,10 @@ extension LoopServices {
     if let prefix = try parameters.one("prefix"), !prefix.isEmpty {
       list.prefix = try Query.identifier(prefix, at: "/prefix")
     }
-    if let agent = try parameters.one("agent_id") {
-      list.agent = try Query.identifier(agent, at: "/agent_id")
-    }
-    let limit = Int(try parameters.number("limit", in: 1...UInt64(Limits.pageMax)) ?? UInt64(list.limit))
-    // No id holds a zero byte: it keeps the parts apart.
-    let identity = list.prefix + [0] + (list.agent ?? [])
-    let hash = identity.withUnsafeBytes { Fingerprint.of($0).low }
-    if let text = try parameters.one("cursor"), !text.isEmpty {
-      list.after = try Query.cursor { () throws(PageCursor.Fault) in try NameCursor(text, of: hash) }.name
-    }
+    list.agent = try parameters.identifier("agent_id")
+    let limit = try parameters.limit()
+    let hash = Query.hash(prefix: list.prefix, agent: list.agent)
+    list.after = try parameters.nameCursor(of: hash)
     // One more than asked for, to know whether there is more.
     list.limit = limit + 1
     let page = try await engine.contexts(list)
@@ -105,9 +99,7 @@ extension LoopServices {
   func changeContext(_ exchange: Exchange, _ subject: ByteRun) async throws(Problem) {
     try noQuery(exchange)
     let id = try Query.identifier(try Query.decode(exchange.bytes(subject)), at: "/id")
-    guard try ContentType(exchange) == .json else {
-      throw Problem(.unsupportedMediaType, "the body must be application/json")
-    }
+    try requireJSON(exchange)
     let patch = try ContextPatch(exchange.body)
     _ = try Asker.resolve(body: patch.agent, caller: try caller(exchange), isAuthenticated: false)
     let request = ContextRequest(patch, of: id, if: try precondition(exchange), loop: engine.loop.index)
@@ -133,21 +125,15 @@ extension LoopServices {
   /// What `If-Match` says (RFC 9110, section 13.1.1): of each tag the part before the point, which is the revision. A weak
   /// tag matches nothing.
   private func precondition(_ exchange: Exchange) throws(Problem) -> ContextRequest.Precondition {
-    guard var line = exchange.head.index(of: .ifMatch) else { return .none }
-    var revisions: [UInt64] = []
-    while true {
-      var members = ListMembers(exchange.bytes(exchange.head.value(at: line)))
-      while let member = members.next() {
-        if member.elementsEqual("*".utf8) { return .exists }
-        let text = String(decoding: member, as: UTF8.self)
-        guard text.utf8.count >= 2, text.hasPrefix("\""), text.hasSuffix("\"") else { continue }
-        let parts = text.utf8.dropFirst().dropLast().split(
+    guard let tags = exchange.members(of: .ifMatch) else { return .none }
+    if tags.contains("*") { return .exists }
+    return .revision(
+      tags.compactMap { tag in
+        guard tag.utf8.count >= 2, tag.hasPrefix("\""), tag.hasSuffix("\"") else { return nil }
+        let parts = tag.utf8.dropFirst().dropLast().split(
           separator: UInt8(ascii: "."), maxSplits: 1, omittingEmptySubsequences: false)
-        if let revision = parts.first.flatMap({ Query.decimal([UInt8]($0)) }) { revisions.append(revision) }
-      }
-      guard let next = exchange.head.index(of: .ifMatch, after: line) else { return .revision(revisions) }
-      line = next
-    }
+        return parts.first.flatMap { Query.decimal([UInt8]($0)) }
+      })
   }
 
   private func included(_ parameters: Query) throws(Problem) -> (pinned: Bool, recent: Bool) {

@@ -81,6 +81,18 @@ public final class Exchange {
     }
   }
 
+  /// The members of a field that is a list, of all its lines (RFC 9110, section 5.6.1); nil if it is absent.
+  func members(of field: KnownField) -> [String]? {
+    guard var line = head.index(of: field) else { return nil }
+    var found: [String] = []
+    while true {
+      var members = ListMembers(bytes(head.value(at: line)))
+      while let member = members.next() { found.append(String(decoding: member, as: UTF8.self)) }
+      guard let next = head.index(of: field, after: line) else { return found }
+      line = next
+    }
+  }
+
   /// The caller's request id if it is well-formed, else one of the server's.
   func withRequestID<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
     if requestIDCount == 0 {

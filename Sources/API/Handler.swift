@@ -105,6 +105,13 @@ extension LoopServices {
     if !exchange.head.query.isEmpty { _ = try Query(exchange, known: []) }
   }
 
+  /// Refuses a body of another type.
+  func requireJSON(_ exchange: Exchange) throws(Problem) {
+    guard try ContentType(exchange) == .json else {
+      throw Problem(.unsupportedMediaType, "the body must be application/json")
+    }
+  }
+
   // MARK: The service
 
   private func live(_ exchange: Exchange) throws(Problem) {

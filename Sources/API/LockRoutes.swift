@@ -43,26 +43,12 @@ extension LoopServices {
 
   func locks(_ exchange: Exchange) async throws(Problem) {
     let parameters = try Query(exchange, .locks)
-    var prefix = try parameters.one("prefix") ?? []
-    // The canonical form has no slash in front.
-    if prefix.first == UInt8(ascii: "/") { prefix.removeFirst() }
-    guard prefix.count <= Limits.resourcePathBytesMax,
-      prefix.withUnsafeBytes({ JSONText.isUTF8($0) && !JSONText.hasControl($0) })
-    else {
-      throw Problem(
-        at: "/prefix",
-        "is not UTF-8 of at most \(Limits.resourcePathBytesMax) bytes without control characters")
-    }
-    var agent: [UInt8]?
-    if let text = try parameters.one("agent_id") { agent = try Query.identifier(text, at: "/agent_id") }
-    let limit = try parameters.number("limit", in: 1...UInt64(Limits.pageMax)) ?? UInt64(Limits.pageDefault)
-    // No path holds a zero byte: it keeps the parts apart.
-    let hash = (prefix + [0] + (agent ?? [])).withUnsafeBytes { Fingerprint.of($0).low }
-    var after: [UInt8]?
-    if let text = try parameters.one("cursor"), !text.isEmpty {
-      after = try Query.cursor { () throws(PageCursor.Fault) in try NameCursor(text, of: hash) }.name
-    }
-    let request = lockRequest(.list(prefix: prefix, agent: agent, after: after, limit: Int(limit)))
+    let prefix = try LoopServices.lockPrefix(try parameters.one("prefix") ?? [], at: "/prefix")
+    let agent = try parameters.identifier("agent_id")
+    let limit = try parameters.limit()
+    let hash = Query.hash(prefix: prefix, agent: agent)
+    let after = try parameters.nameCursor(of: hash)
+    let request = lockRequest(.list(prefix: prefix, agent: agent, after: after, limit: limit))
     await engine.perform(request)
     guard case .listed(let page) = request.outcome else { throw refusal(request) }
     let cursor = page.next.map { NameCursor(queryHash: hash, name: $0).text() } ?? []
@@ -86,7 +72,7 @@ extension LoopServices {
     let path = try path(exchange, subject)
     try requireJSON(exchange)
     let renewal = try LockRenewal(exchange.body)
-    let agent = try named(renewal.agent, exchange, at: "/agent_id")
+    let agent = try named(renewal.agent, exchange)
     let request = lockRequest(
       .renew(
         path: path, id: renewal.lockID, agent: agent, ttlMicroseconds: renewal.ttlMicroseconds))
@@ -99,9 +85,7 @@ extension LoopServices {
     let parameters = try Query(exchange, .releaseLock)
     let path = try path(exchange, subject)
     let isForced = try parameters.flag("force")
-    var asked: [UInt8]?
-    if let text = try parameters.one("agent_id") { asked = try Query.identifier(text, at: "/agent_id") }
-    let agent = try named(asked, exchange, at: "/agent_id")
+    let agent = try named(try parameters.identifier("agent_id"), exchange)
     guard agent != nil || isForced else {
       throw Problem(at: "/agent_id", "is required unless X-Agent-ID names the agent")
     }
@@ -135,34 +119,16 @@ extension LoopServices {
     return Problem(.internal, "the request for locks has no outcome")
   }
 
-  private func requireJSON(_ exchange: Exchange) throws(Problem) {
-    guard try ContentType(exchange) == .json else {
-      throw Problem(.unsupportedMediaType, "the body must be application/json")
-    }
-  }
-
   /// The agent that a request names, if it does.
-  private func named(
-    _ agent: [UInt8]?, _ exchange: Exchange, at pointer: String
-  ) throws(Problem) -> [UInt8]? {
-    guard let caller = try caller(exchange) else { return agent }
-    guard let agent, !agent.elementsEqual(caller) else { return Array(caller) }
-    throw Problem(at: pointer, "differs from X-Agent-ID")
+  private func named(_ agent: [UInt8]?, _ exchange: Exchange) throws(Problem) -> [UInt8]? {
+    try Asker.find(body: agent, caller: try caller(exchange), isAuthenticated: false)
   }
 
   /// The canonical path that stands in the request's, decoded once.
   private func path(_ exchange: Exchange, _ subject: ByteRun) throws(Problem) -> [UInt8] {
     let decoded = try Query.decode(exchange.bytes(subject))
-    let canonical = decoded.withUnsafeBytes { bytes -> Result<[UInt8], ResourcePath.Fault> in
-      do throws(ResourcePath.Fault) {
-        return .success(Array(try ResourcePath.canonical(bytes)))
-      } catch {
-        return .failure(error)
-      }
-    }
-    switch canonical {
-    case .success(let path): return path
-    case .failure(let fault): throw Problem(at: "/path", fault.detail)
+    do throws(ResourcePath.Fault) { return try ResourcePath.canonical(decoded) } catch {
+      throw Problem(at: "/path", error.detail)
     }
   }
 

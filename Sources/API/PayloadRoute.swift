@@ -77,17 +77,8 @@ extension LoopServices {
   /// Whether a list of entity tags names this one, or is `*`, comparing weakly (RFC 9110, section 13.1.2).
   /// `If-Range` holds one tag, compares strongly, and knows no `*` (section 13.1.5).
   func matches(_ exchange: Exchange, _ field: KnownField, _ tag: String, whenAbsent: Bool) -> Bool {
-    guard var line = exchange.head.index(of: field) else { return whenAbsent }
-    while true {
-      var members = ListMembers(exchange.bytes(exchange.head.value(at: line)))
-      while let member = members.next() {
-        let text = String(decoding: member, as: UTF8.self)
-        if text == tag { return true }
-        if field == .ifNoneMatch, text == "W/" + tag || text == "*" { return true }
-      }
-      guard let next = exchange.head.index(of: field, after: line) else { return false }
-      line = next
-    }
+    guard let tags = exchange.members(of: field) else { return whenAbsent }
+    return tags.contains { $0 == tag || (field == .ifNoneMatch && ($0 == "W/" + tag || $0 == "*")) }
   }
 }
 

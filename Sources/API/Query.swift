@@ -52,6 +52,28 @@ struct Query {
     return value
   }
 
+  /// The id of a context or an agent that may stand once.
+  func identifier(_ name: String) throws(Problem) -> [UInt8]? {
+    guard let text = try one(name) else { return nil }
+    return try Query.identifier(text, at: "/\(name)")
+  }
+
+  /// Items of a page.
+  func limit() throws(Problem) -> Int {
+    Int(try number("limit", in: 1...UInt64(Limits.pageMax)) ?? UInt64(Limits.pageDefault))
+  }
+
+  /// What the cursors of a list of names are bound to. No name holds a zero byte: it keeps the parts apart.
+  static func hash(prefix: [UInt8], agent: [UInt8]?) -> UInt64 {
+    (prefix + [0] + (agent ?? [])).withUnsafeBytes { Fingerprint.of($0).low }
+  }
+
+  /// The name that a page of names begins behind.
+  func nameCursor(of hash: UInt64) throws(Problem) -> [UInt8]? {
+    guard let text = try one("cursor"), !text.isEmpty else { return nil }
+    return try Query.cursor { () throws(PageCursor.Fault) in try NameCursor(text, of: hash) }.name
+  }
+
   /// A time of RFC 3339, counted to the microsecond. A space where an offset's sign belongs is a `+` that the client
   /// didn't encode.
   func time(_ name: String) throws(Problem) -> LogTime? {

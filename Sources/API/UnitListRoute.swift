@@ -44,7 +44,7 @@ extension LoopServices {
     let after = try parameters.number("after", in: numbers) ?? 0
     let before = try parameters.number("before", in: numbers) ?? Limits.integerMax
     let reverse = try parameters.flag("reverse")
-    let limit = try parameters.number("limit", in: 1...UInt64(Limits.pageMax)) ?? UInt64(Limits.pageDefault)
+    let limit = try parameters.limit()
     let filter = try filter(parameters)
     let identity = context + [0] + Array("\(after).\(before).\(reverse).".utf8) + filter.identity
     let hash = identity.withUnsafeBytes { Fingerprint.of($0).low }
@@ -60,7 +60,7 @@ extension LoopServices {
       }
     }
     let list = UnitList(
-      context: context, range: first...max(first, last), reverse: reverse, filter: filter, limit: Int(limit))
+      context: context, range: first...max(first, last), reverse: reverse, filter: filter, limit: limit)
     return UnitQuery(list: list, isEmpty: first > last, hash: hash)
   }
 
@@ -70,9 +70,7 @@ extension LoopServices {
       guard let type = Query.type(text) else { throw Problem(at: "/type", "is not a type of work units") }
       filter.insert(type)
     }
-    if let agent = try parameters.one("agent_id") {
-      filter.agent = try Query.identifier(agent, at: "/agent_id")
-    }
+    filter.agent = try parameters.identifier("agent_id")
     filter.since = try parameters.time("since")
     filter.until = try parameters.time("until")
     for item in parameters.items where item.name.utf8.starts(with: LoopServices.metadataPrefix.utf8) {

@@ -89,15 +89,8 @@ public struct BodyReader: ~Copyable {
     guard token.decodedCount <= Limits.resourcePathBytesMax + 1 else {
       throw refuse(pointer, ResourcePath.Fault.tooLong.detail)
     }
-    let text = decoded(token)
-    let canonical = text.withUnsafeBytes { bytes -> Result<[UInt8], ResourcePath.Fault> in
-      do throws(ResourcePath.Fault) { return .success(Array(try ResourcePath.canonical(bytes))) } catch {
-        return .failure(error)
-      }
-    }
-    switch canonical {
-    case .success(let path): return path
-    case .failure(let fault): throw refuse(pointer, fault.detail)
+    do throws(ResourcePath.Fault) { return try ResourcePath.canonical(decoded(token)) } catch {
+      throw refuse(pointer, error.detail)
     }
   }
 

@@ -129,10 +129,17 @@ public enum Asker {
   public static func resolve(
     body: [UInt8]?, caller: UnsafeRawBufferPointer?, isAuthenticated: Bool
   ) throws(Problem) -> [UInt8] {
-    guard let caller, !caller.isEmpty else {
-      guard let body else { throw Problem(at: "/agent_id", "is required unless X-Agent-ID names the agent") }
-      return body
+    guard let agent = try find(body: body, caller: caller, isAuthenticated: isAuthenticated) else {
+      throw Problem(at: "/agent_id", "is required unless X-Agent-ID names the agent")
     }
+    return agent
+  }
+
+  /// The same, where nobody need be named.
+  public static func find(
+    body: [UInt8]?, caller: UnsafeRawBufferPointer?, isAuthenticated: Bool
+  ) throws(Problem) -> [UInt8]? {
+    guard let caller, !caller.isEmpty else { return body }
     if let body, !body.withUnsafeBytes({ JSONText.same($0, caller) }) {
       throw isAuthenticated
         ? Problem(.permissionDenied, at: "/agent_id", "is not the agent of the credential")

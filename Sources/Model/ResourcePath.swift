@@ -18,6 +18,14 @@ public enum ResourcePath {
     }
   }
 
+  /// The canonical form of `path`, copied.
+  public static func canonical(_ path: [UInt8]) throws(Fault) -> [UInt8] {
+    let copied = path.withUnsafeBytes { bytes -> Result<[UInt8], Fault> in
+      do throws(Fault) { return .success(Array(try canonical(bytes))) } catch { return .failure(error) }
+    }
+    return try copied.get()
+  }
+
   /// The canonical form of `path`: a part of its own memory, as only a leading slash is dropped.
   public static func canonical(_ path: UnsafeRawBufferPointer) throws(Fault) -> UnsafeRawBufferPointer {
     let start = path.first == UInt8(ascii: "/") ? 1 : 0
