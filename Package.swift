@@ -53,6 +53,7 @@ let package = Package(
     .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
     // Without RTTI: the library has no type information of the class that this one extends.
     .target(name: "CRocksExtras", cxxSettings: [.unsafeFlags(["-O2", "-std=c++17", "-fno-rtti"])]),
+    .target(name: "CSearch", dependencies: ["CSQLite"], cSettings: [.unsafeFlags(["-O2"])]),
     room("Bytes", ["CBytes"]),
     room("Model", ["Bytes"]),
     room("Telemetry", []),
@@ -64,7 +65,7 @@ let package = Package(
     // Floor 2
     room("WAL", ["Bytes", "Model", "Telemetry", "EventLoop"]),
     room("Storage", ["Bytes", "Model", "Telemetry", "CRocksDB", "CRocksExtras"]),
-    room("Search", ["Bytes", "Model", "Telemetry", "CSQLite"]),
+    room("Search", ["Bytes", "Model", "Telemetry", "CSQLite", "CSearch"]),
     room("Notifier", ["Model", "Router"]),
     // Floor 3
     room(
