@@ -55,7 +55,6 @@ let package = Package(
       name: "CSearch", cSettings: [.unsafeFlags(["-O2"])], linkerSettings: [.linkedLibrary("sqlite3")]),
     // Without RTTI: the library has no type information of the class that this one extends.
     .target(name: "CRocksExtras", cxxSettings: [.unsafeFlags(["-O2", "-std=c++17", "-fno-rtti"])]),
-    .target(name: "CSearch", dependencies: ["CSQLite"], cSettings: [.unsafeFlags(["-O2"])]),
     room("Bytes", ["CBytes"]),
     room("Model", ["Bytes"]),
     room("Telemetry", []),

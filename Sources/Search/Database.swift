@@ -37,6 +37,7 @@ final class Database {
     if code != SQLITE_OK { throw error(code, "open") }
     // A reader meets a lock only while the WAL is recovered or begun anew, the writer only at the end of another one.
     sqlite3_busy_timeout(handle, 2000)
+    try check(engram_search_register(handle), "add the tokenizer")
     try check(engram_score_register(handle), "add functions")
     if access == .write {
       sqlite3_wal_hook(

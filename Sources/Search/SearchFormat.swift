@@ -4,7 +4,7 @@ enum SearchFormat {
   static let version: Int64 = 1
   /// In the file's header: "EnSi".
   static let applicationID: Int64 = 0x456E_5369
-  static let tokenizer = "unicode61"
+  static let tokenizer = "engram"
   static let folder = "search"
   static let logBytes = 16
 

@@ -18,8 +18,12 @@ extension SearchReader {
     guard lower <= upper else { return page }
     let floor = max(lower, query.resume?.floor.rawValue ?? 0)
     guard floor <= upper else { return page }
-    let statistics =
-      try usable(query.resume?.statistics, expression) ?? frequencies(expression, snapshot, guardian)
+    let statistics: RankingStatistics
+    if let carried = usable(query.resume?.statistics, expression) {
+      statistics = carried
+    } else {
+      statistics = try frequencies(expression, snapshot, guardian)
+    }
 
     let limit = max(1, query.limit)
     var best = BestHits(
