@@ -8,8 +8,9 @@ enum { PAGE = 256, PAGES = 0x110000 / PAGE };
 
 struct characters {
   fts5_tokenizer unicode61;
-  // What makes words and symbols; what are marks; what are symbols.
-  Fts5Tokenizer *words, *marks, *symbols;
+  // What makes words and symbols; what are marks; what are symbols. And, as unicode61 takes characters that it doesn't
+  // know (Han among them) for whatever it is asked, what it doesn't know.
+  Fts5Tokenizer *words, *marks, *symbols, *unknown;
   uint32_t *pages[PAGES];
 };
 
@@ -63,32 +64,62 @@ static const uint32_t zeros[] = {
     0x1C40, 0x1C50, 0xA620, 0xA8D0, 0xA900, 0xA9D0, 0xA9F0, 0xAA50, 0xABF0, 0xFF10,
 };
 
-// Other spellings of one letter, in order of the first. What has marks beside it in another normalization form is
-// equal to itself without them, as those are ignored.
+// Other spellings of letters, after unicode61 has folded them: what unicode61 leaves a diacritic on, and what people
+// type for one another. In another normalization form the marks stand beside the letter, and are ignored.
 static const struct {
-  uint32_t from, to;
+  uint32_t first, last, to;
 } spellings[] = {
-    {0x0131, 'i'},    {0x0142, 'l'},    {0x0111, 'd'},    {0x00F8, 'o'},    {0x0127, 'h'},    {0x0167, 't'},
-    {0x0180, 'b'},    {0x023C, 'c'},    {0x0247, 'e'},    {0x01FF, 'o'},    {0x017F, 's'},    {0x1E9B, 's'},
-    // Arabic: alef and its carriers, yeh, kaf, teh marbuta as people type them; Persian and Urdu keyboards differ.
-    {0x0622, 0x0627}, {0x0623, 0x0627}, {0x0625, 0x0627}, {0x0671, 0x0627}, {0x0624, 0x0648}, {0x0626, 0x064A},
-    {0x0649, 0x064A}, {0x06CC, 0x064A}, {0x06A9, 0x0643}, {0x0629, 0x0647}, {0x06C0, 0x0647}, {0x06C1, 0x0647},
-    {0x06C2, 0x0647}, {0x06D3, 0x06D2}, {0x06BE, 0x0647},
-    // Devanagari and its neighbours without nukta.
-    {0x0929, 0x0928}, {0x0931, 0x0930}, {0x0934, 0x0933}, {0x0958, 0x0915}, {0x0959, 0x0916}, {0x095A, 0x0917},
-    {0x095B, 0x091C}, {0x095C, 0x0921}, {0x095D, 0x0922}, {0x095E, 0x092B}, {0x095F, 0x092F}, {0x09DC, 0x09A1},
-    {0x09DD, 0x09A2}, {0x09DF, 0x09AF}, {0x0A33, 0x0A32}, {0x0A36, 0x0A38}, {0x0A59, 0x0A16}, {0x0A5A, 0x0A17},
-    {0x0A5B, 0x0A1C}, {0x0A5E, 0x0A2B}, {0x0B5C, 0x0B21}, {0x0B5D, 0x0B22},
+    {0x0131, 0x0131, 'i'}, {0x0142, 0x0142, 'l'}, {0x0111, 0x0111, 'd'}, {0x00F8, 0x00F8, 'o'}, {0x0127, 0x0127, 'h'},
+    {0x0167, 0x0167, 't'}, {0x0180, 0x0180, 'b'}, {0x01E1, 0x01E1, 'a'}, {0x01FF, 0x01FF, 'o'}, {0x023C, 0x023C, 'c'},
+    {0x0247, 0x0247, 'e'}, {0x017F, 0x017F, 's'}, {0x1E9B, 0x1E9B, 's'},
+    // Greek
+    {0x0390, 0x0390, 0x03B9}, {0x03AC, 0x03AC, 0x03B1}, {0x03AD, 0x03AD, 0x03B5}, {0x03AE, 0x03AE, 0x03B7},
+    {0x03AF, 0x03AF, 0x03B9}, {0x03B0, 0x03B0, 0x03C5}, {0x03C2, 0x03C2, 0x03C3}, {0x03CA, 0x03CA, 0x03B9},
+    {0x03CB, 0x03CB, 0x03C5}, {0x03CC, 0x03CC, 0x03BF}, {0x03CD, 0x03CD, 0x03C5}, {0x03CE, 0x03CE, 0x03C9},
+    {0x03D3, 0x03D4, 0x03D2}, {0x1F00, 0x1F07, 0x03B1}, {0x1F10, 0x1F15, 0x03B5}, {0x1F20, 0x1F27, 0x03B7},
+    {0x1F30, 0x1F37, 0x03B9}, {0x1F40, 0x1F45, 0x03BF}, {0x1F50, 0x1F57, 0x03C5}, {0x1F60, 0x1F67, 0x03C9},
+    {0x1F70, 0x1F71, 0x03B1}, {0x1F72, 0x1F73, 0x03B5}, {0x1F74, 0x1F75, 0x03B7}, {0x1F76, 0x1F77, 0x03B9},
+    {0x1F78, 0x1F79, 0x03BF}, {0x1F7A, 0x1F7B, 0x03C5}, {0x1F7C, 0x1F7D, 0x03C9}, {0x1F80, 0x1F87, 0x03B1},
+    {0x1F90, 0x1F97, 0x03B7}, {0x1FA0, 0x1FA7, 0x03C9}, {0x1FB0, 0x1FB7, 0x03B1}, {0x1FBE, 0x1FBE, 0x03B9},
+    {0x1FC2, 0x1FC7, 0x03B7}, {0x1FD0, 0x1FD7, 0x03B9}, {0x1FE0, 0x1FE3, 0x03C5}, {0x1FE4, 0x1FE5, 0x03C1},
+    {0x1FE6, 0x1FE7, 0x03C5}, {0x1FF2, 0x1FF7, 0x03C9},
+    // Cyrillic
+    {0x0439, 0x0439, 0x0438}, {0x0450, 0x0451, 0x0435}, {0x0453, 0x0453, 0x0433}, {0x0457, 0x0457, 0x0456},
+    {0x045C, 0x045C, 0x043A}, {0x045D, 0x045D, 0x0438}, {0x045E, 0x045E, 0x0443}, {0x0477, 0x0477, 0x0475},
+    {0x04C2, 0x04C2, 0x0436}, {0x04D1, 0x04D1, 0x0430}, {0x04D3, 0x04D3, 0x0430}, {0x04D7, 0x04D7, 0x0435},
+    {0x04DB, 0x04DB, 0x04D9}, {0x04DD, 0x04DD, 0x0436}, {0x04DF, 0x04DF, 0x0437}, {0x04E3, 0x04E3, 0x0438},
+    {0x04E5, 0x04E5, 0x0438}, {0x04E7, 0x04E7, 0x043E}, {0x04EB, 0x04EB, 0x04E9}, {0x04ED, 0x04ED, 0x044D},
+    {0x04EF, 0x04EF, 0x0443}, {0x04F1, 0x04F1, 0x0443}, {0x04F3, 0x04F3, 0x0443}, {0x04F5, 0x04F5, 0x0447},
+    {0x04F9, 0x04F9, 0x044B},
+    // Arabic: alef and its carriers, yeh, kaf, heh and teh marbuta; Persian and Urdu keyboards differ.
+    {0x0622, 0x0623, 0x0627}, {0x0625, 0x0625, 0x0627}, {0x0671, 0x0671, 0x0627}, {0x0624, 0x0624, 0x0648},
+    {0x0626, 0x0626, 0x064A}, {0x0649, 0x0649, 0x064A}, {0x06CC, 0x06CC, 0x064A}, {0x06A9, 0x06A9, 0x0643},
+    {0x0629, 0x0629, 0x0647}, {0x06BE, 0x06BE, 0x0647}, {0x06C0, 0x06C2, 0x0647}, {0x06D5, 0x06D5, 0x0647},
+    {0x06D3, 0x06D3, 0x06D2},
+    // Devanagari and its neighbours without nukta
+    {0x0929, 0x0929, 0x0928}, {0x0931, 0x0931, 0x0930}, {0x0934, 0x0934, 0x0933}, {0x0958, 0x0959, 0x0915},
+    {0x095A, 0x095A, 0x0917}, {0x095B, 0x095B, 0x091C}, {0x095C, 0x095D, 0x0921}, {0x095E, 0x095E, 0x092B},
+    {0x095F, 0x095F, 0x092F}, {0x09DC, 0x09DD, 0x09A1}, {0x09DF, 0x09DF, 0x09AF}, {0x0A33, 0x0A33, 0x0A32},
+    {0x0A36, 0x0A36, 0x0A38}, {0x0A59, 0x0A59, 0x0A16}, {0x0A5A, 0x0A5A, 0x0A17}, {0x0A5B, 0x0A5B, 0x0A1C},
+    {0x0A5E, 0x0A5E, 0x0A2B}, {0x0B5C, 0x0B5D, 0x0B21},
 };
 
-// Letters that people write as several.
+// Characters that are also written as several: the first and the others.
 static const struct {
-  uint32_t from;
-  const char *to;
-} letters[] = {
-    {0x00DF, "ss"}, {0x1E9E, "ss"}, {0x00E6, "ae"}, {0x00C6, "ae"}, {0x0153, "oe"}, {0x0152, "oe"},
-    {0x0133, "ij"}, {0x0132, "ij"}, {0xFB00, "ff"}, {0xFB01, "fi"}, {0xFB02, "fl"}, {0xFB03, "ffi"},
-    {0xFB04, "ffl"}, {0xFB05, "st"}, {0xFB06, "st"},
+  uint32_t from, first;
+  const char *others;
+} several[] = {
+    {0x00DF, 's', "s"}, {0x1E9E, 's', "s"}, {0x00E6, 'a', "e"}, {0x00C6, 'a', "e"}, {0x01E2, 'a', "e"},
+    {0x01E3, 'a', "e"}, {0x01FC, 'a', "e"}, {0x01FD, 'a', "e"}, {0x0153, 'o', "e"}, {0x0152, 'o', "e"},
+    {0x0133, 'i', "j"}, {0x0132, 'i', "j"}, {0xFB00, 'f', "f"}, {0xFB01, 'f', "i"}, {0xFB02, 'f', "l"},
+    {0xFB03, 'f', "fi"}, {0xFB04, 'f', "fl"}, {0xFB05, 's', "t"}, {0xFB06, 's', "t"},
+    // Vowels around a consonant, of Bengali, Oriya, Tamil, Telugu, Kannada, Malayalam and Sinhala
+    {0x09CB, 0x09C7, "\u09BE"}, {0x09CC, 0x09C7, "\u09D7"}, {0x0B48, 0x0B47, "\u0B56"}, {0x0B4B, 0x0B47, "\u0B3E"},
+    {0x0B4C, 0x0B47, "\u0B57"}, {0x0B94, 0x0B92, "\u0BD7"}, {0x0BCA, 0x0BC6, "\u0BBE"}, {0x0BCB, 0x0BC7, "\u0BBE"},
+    {0x0BCC, 0x0BC6, "\u0BD7"}, {0x0C48, 0x0C46, "\u0C56"}, {0x0CC0, 0x0CBF, "\u0CD5"}, {0x0CC7, 0x0CC6, "\u0CD5"},
+    {0x0CC8, 0x0CC6, "\u0CD6"}, {0x0CCA, 0x0CC6, "\u0CC2"}, {0x0CCB, 0x0CC6, "\u0CC2\u0CD5"},
+    {0x0D4A, 0x0D46, "\u0D3E"}, {0x0D4B, 0x0D47, "\u0D3E"}, {0x0D4C, 0x0D46, "\u0D57"}, {0x0DDA, 0x0DD9, "\u0DCA"},
+    {0x0DDC, 0x0DD9, "\u0DCF"}, {0x0DDD, 0x0DD9, "\u0DCF\u0DCA"}, {0x0DDE, 0x0DD9, "\u0DDF"},
 };
 
 // Halfwidth katakana U+FF66..U+FF9D as the wide ones.
@@ -100,8 +131,8 @@ static const uint16_t wide_kana[] = {
 };
 
 const char *characters_tail(uint32_t code) {
-  for (size_t i = 0; i < sizeof letters / sizeof letters[0]; i++) {
-    if (letters[i].from == code) return letters[i].to + 1;
+  for (size_t i = 0; i < sizeof several / sizeof several[0]; i++) {
+    if (several[i].from == code) return several[i].others;
   }
   return "";
 }
@@ -144,9 +175,14 @@ static int is_lower(uint32_t code) {
 static uint32_t spelling(uint32_t folded) {
   if (folded < 0x80) return folded;
   for (size_t i = 0; i < sizeof spellings / sizeof spellings[0]; i++) {
-    if (spellings[i].from == folded) return spellings[i].to;
+    if (folded >= spellings[i].first && folded <= spellings[i].last) {
+      uint32_t to = spellings[i].to;
+      // Two letters with nukta in a row have two letters in a row.
+      return to >= 0x0900 && to < 0x1000 ? to + folded - spellings[i].first : to;
+    }
   }
-  return folded;
+  // Georgian capitals, younger than unicode61.
+  return folded >= 0x1C90 && folded <= 0x1CBF ? folded - 0xBC0 : folded;
 }
 
 // What unicode61 said of a page: the folded characters, 0 where there is no token.
@@ -215,12 +251,8 @@ static uint32_t answer(uint32_t code, uint32_t folded, int is_mark, int is_symbo
   // Braille is written in words.
   if (is_symbol && (code < 0x2800 || code > 0x28FF)) return CHARACTER_SYMBOL | folded;
   uint32_t cased = is_upper(code, folded) ? CHARACTER_UPPER : is_lower(code) ? CHARACTER_LOWER : 0;
-  const char *tail = characters_tail(code);
-  if (*tail) {
-    for (size_t i = 0; i < sizeof letters / sizeof letters[0]; i++) {
-      if (letters[i].from == code) folded = (uint8_t)letters[i].to[0];
-    }
-    return CHARACTER_WORD | CHARACTER_LETTERS | cased | folded;
+  for (size_t i = 0; i < sizeof several / sizeof several[0]; i++) {
+    if (several[i].from == code) return CHARACTER_WORD | CHARACTER_SEVERAL | several[i].first | cased | mark;
   }
   return CHARACTER_WORD | spelling(folded) | cased | mark;
 }
@@ -233,17 +265,19 @@ const uint32_t *characters_page(characters *all, uint32_t code) {
   uint32_t first = code / PAGE * PAGE;
   char text[PAGE * STRIDE];
   page_text(first, text);
-  page_answers words = {0}, marks = {0}, symbols = {0};
+  page_answers words = {0}, marks = {0}, symbols = {0}, unknown = {0};
   const fts5_tokenizer *ask = &all->unicode61;
   int code1 = ask->xTokenize(all->words, &words, FTS5_TOKENIZE_AUX, text, sizeof text, page_token);
   int code2 = ask->xTokenize(all->marks, &marks, FTS5_TOKENIZE_AUX, text, sizeof text, page_token);
   int code3 = ask->xTokenize(all->symbols, &symbols, FTS5_TOKENIZE_AUX, text, sizeof text, page_token);
-  if (code1 != SQLITE_OK || code2 != SQLITE_OK || code3 != SQLITE_OK) {
+  int code4 = ask->xTokenize(all->unknown, &unknown, FTS5_TOKENIZE_AUX, text, sizeof text, page_token);
+  if (code1 != SQLITE_OK || code2 != SQLITE_OK || code3 != SQLITE_OK || code4 != SQLITE_OK) {
     sqlite3_free(page);
     return NULL;
   }
   for (uint32_t i = 0; i < PAGE; i++) {
-    page[i] = answer(first + i, words.answers[i], marks.answers[i] != 0, symbols.answers[i] != 0);
+    int is_known = unknown.answers[i] == 0;
+    page[i] = answer(first + i, words.answers[i], is_known && marks.answers[i], is_known && symbols.answers[i]);
   }
   all->pages[code / PAGE] = page;
   return page;
@@ -253,6 +287,7 @@ int characters_open(const fts5_tokenizer *unicode61, void *context, characters *
   const char *words[] = {"remove_diacritics", "2", "categories", "L* N* Co Mn Mc So"};
   const char *marks[] = {"remove_diacritics", "0", "categories", "Mn Mc Me"};
   const char *symbols[] = {"remove_diacritics", "0", "categories", "So Co"};
+  const char *unknown[] = {"remove_diacritics", "0", "categories", "Zp"};
   *out = NULL;
   characters *all = sqlite3_malloc(sizeof *all);
   if (all == NULL) return SQLITE_NOMEM;
@@ -261,6 +296,7 @@ int characters_open(const fts5_tokenizer *unicode61, void *context, characters *
   int code = unicode61->xCreate(context, words, 4, &all->words);
   if (code == SQLITE_OK) code = unicode61->xCreate(context, marks, 4, &all->marks);
   if (code == SQLITE_OK) code = unicode61->xCreate(context, symbols, 4, &all->symbols);
+  if (code == SQLITE_OK) code = unicode61->xCreate(context, unknown, 4, &all->unknown);
   if (code != SQLITE_OK) {
     characters_close(all);
     return code;
@@ -274,6 +310,7 @@ void characters_close(characters *all) {
   if (all->words != NULL) all->unicode61.xDelete(all->words);
   if (all->marks != NULL) all->unicode61.xDelete(all->marks);
   if (all->symbols != NULL) all->unicode61.xDelete(all->symbols);
+  if (all->unknown != NULL) all->unicode61.xDelete(all->unknown);
   for (size_t i = 0; i < PAGES; i++) sqlite3_free(all->pages[i]);
   sqlite3_free(all);
 }

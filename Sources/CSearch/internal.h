@@ -29,8 +29,8 @@ enum {
   CHARACTER_MARK = 1 << 24,
   CHARACTER_UPPER = 1 << 25,
   CHARACTER_LOWER = 1 << 26,
-  // The folded form is several ASCII letters: characters_tail has the others.
-  CHARACTER_LETTERS = 1 << 27,
+  // The folded form is several characters: characters_tail has the others.
+  CHARACTER_SEVERAL = 1 << 27,
 };
 
 // FTS5's unicode61, which says what each character is, and our answers made from that. They are asked for by the
@@ -42,7 +42,7 @@ int characters_open(const fts5_tokenizer *unicode61, void *context, characters *
 void characters_close(characters *all);
 // The page of 256 answers that this character is on; NULL if there is no memory. `code` <= 0x10FFFF.
 const uint32_t *characters_page(characters *all, uint32_t code);
-// Second and third letter of a character that folds to several, as a string.
+// What follows the first character of one that folds to several: at most 6 bytes of UTF-8.
 const char *characters_tail(uint32_t code);
 
 // A kana with a voicing mark (U+3099 or U+309A), or 0 if there is no such character.

@@ -237,9 +237,9 @@ static int scan_word(scanner *state, int at, int *result) {
       state->folds[i] = word.folded;
     }
     word.characters++;
-    uint8_t bytes[8];
+    uint8_t bytes[12];
     int count = encode(bytes, (uint32_t)is & CHARACTER_FOLD);
-    if (is & CHARACTER_LETTERS) {
+    if (is & CHARACTER_SEVERAL) {
       for (const char *tail = characters_tail(code); *tail; tail++) bytes[count++] = (uint8_t)*tail;
     }
     // Once something is cut off, nothing that comes after it belongs to the token.
