@@ -333,7 +333,8 @@ extension Indexer {
       let isFresh = course.discardedAt > 0 && now &- course.discardedAt < Indexer.tellNanoseconds
       course.discardedAt = now
       closeIndex()
-      files.discard()
+      // What can't be removed is found damaged again, and tried again then.
+      try? files.discard()
       queue.withLock { $0.damage = nil }
       course.rebuild = nil
       course.reached = .zero

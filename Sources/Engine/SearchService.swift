@@ -7,7 +7,7 @@ internal import Synchronization
 internal import Telemetry
 
 /// A connection that reads the index: `SearchReader` with what belongs to a thread, or a test's twin. One thread.
-public protocol UnitFinder: AnyObject {
+protocol UnitFinder: AnyObject {
   func find(
     _ query: SearchQuery, deadline: UInt64, isCancelled: () -> Bool
   ) throws(SearchError) -> SearchPage

@@ -28,7 +28,7 @@ public protocol UnitIndexFiles: Sendable {
   func open() throws(SearchError) -> any UnitIndex
 
   /// Removes the files of an index that is closed.
-  func discard()
+  func discard() throws(SearchError)
 
   /// What lies there now.
   func look() -> IndexFileMark
