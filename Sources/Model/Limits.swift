@@ -141,6 +141,13 @@ public enum Limits {
   public static let searchTextBytesMax = 4 << 10
   /// Words and phrases of a search. Each is a lookup in the index. Answer: 400 `invalid_request`.
   public static let searchTermsMax = 64
+  /// Tokens that the words and phrases of a search come to. Each is a lookup in the index. Answer: 400
+  /// `invalid_request`.
+  public static let searchTokensMax = 512
+  /// Bytes of a text that are looked at for a highlight, from its beginning. Answer: no highlight of what comes later.
+  public static let highlightBytesMax = 256 << 10
+  /// Characters of a highlight, without its marks.
+  public static let highlightCharacters = 200
   /// Contexts that one search names. Answer: 400 `invalid_request`.
   public static let searchContextsMax = 256
   /// Agents that one search names. Answer: 400 `invalid_request`.
