@@ -10,7 +10,8 @@ extension LoopServices {
   func search(_ exchange: Exchange) async throws(Problem) {
     try noQuery(exchange)
     try requireJSON(exchange)
-    let request = try SearchRequest(try SearchDraft(exchange.body))
+    let draft = try SearchDraft(exchange.body)
+    let request = try SearchRequest(draft, text: try engine.searchText(draft.text))
     exchange.waits(for: request)
     let answer: Result<[UInt8], Problem>
     do throws(Problem) { answer = .success(try await engine.search(request)) } catch { answer = .failure(error) }
@@ -21,7 +22,7 @@ extension LoopServices {
 
 extension SearchRequest {
   /// What a body asks for. Throws if its cursor isn't one of this query.
-  convenience init(_ draft: SearchDraft) throws(Problem) {
+  convenience init(_ draft: SearchDraft, text: SearchText) throws(Problem) {
     var query = SearchQuery()
     query.text = draft.text
     query.contexts = draft.contexts
@@ -30,7 +31,7 @@ extension SearchRequest {
     // Times become positions once the store has been asked.
     query.filter.since = nil
     query.filter.until = nil
-    let order = draft.hasText ? draft.order ?? .relevance : .recent
+    let order = text.isBlank ? .recent : draft.order ?? .relevance
     query.order = order == .relevance ? .relevance : .recent
     query.limit = draft.limit
     query.offset = draft.offset
@@ -39,7 +40,7 @@ extension SearchRequest {
       query.resume = try Query.cursor { () throws(PageCursor.Fault) in try SearchCursor(text, of: hash) }.resume
     }
     self.init(
-      query, since: draft.filter.since, until: draft.filter.until, queryHash: hash, highlights: draft.highlights,
+      query, text: text, since: draft.filter.since, until: draft.filter.until, queryHash: hash, highlights: draft.highlights,
       minPosition: draft.minPosition, waitNanoseconds: draft.waitNanoseconds)
   }
 }

@@ -1,3 +1,4 @@
+internal import Bytes
 internal import Glibc
 internal import Model
 internal import Search
@@ -32,18 +33,53 @@ struct SearchFiles: UnitIndexFiles {
 /// A search thread's connection to the index, and its tokenizer.
 private final class IndexFinder: UnitFinder {
   private let reader: SearchReader
+  private let tokenizer: Tokenizer
+  /// The texts of a unit, back to back.
+  private var texts: [UInt8] = []
 
   init(_ directory: String) throws(SearchError) {
+    tokenizer = try Tokenizer()
     reader = try SearchReader(directory: directory)
   }
 
   func find(
-    _ query: SearchQuery, deadline: UInt64, isCancelled: () -> Bool
+    _ query: SearchQuery, text: SearchText, deadline: UInt64, isCancelled: () -> Bool
   ) throws(SearchError) -> SearchPage {
-    try reader.find(query, deadline: deadline, isCancelled: isCancelled)
+    try reader.find(query, text: text, deadline: deadline, isCancelled: isCancelled)
   }
 
-  func excerpt(of unit: EventView, for query: SearchQuery) -> [UInt8]? { nil }
+  func excerpt(of unit: EventView, by highlighter: Highlighter) throws(SearchError) -> [UInt8]? {
+    texts.removeAll(keepingCapacity: true)
+    addPayload(unit)
+    var ends = [texts.count]
+    UnitMetadata.forEach(unit) { _, value in
+      texts.append(contentsOf: value)
+      ends.append(texts.count)
+      return true
+    }
+    return try texts.withUnsafeBytes { (bytes) throws(SearchError) -> [UInt8]? in
+      var start = 0
+      let parts = ends.map { end in
+        defer { start = end }
+        return UnsafeRawBufferPointer(rebasing: bytes[start..<end])
+      }
+      return try highlighter.excerpt(of: parts, tokenizer: tokenizer)
+    }
+  }
+
+  /// As much of a payload that is text as the highlighter looks at.
+  private func addPayload(_ unit: EventView) {
+    guard let (token, encoding) = PayloadReader.token(unit), encoding == .utf8, token.count >= 2 else { return }
+    // Without the quotes.
+    let raw = UnsafeRawBufferPointer(rebasing: token[1..<token.count - 1])
+    let room = min(raw.count, Limits.highlightBytesMax) + 4
+    let start = texts.count
+    texts.append(contentsOf: repeatElement(0, count: room))
+    let written = texts.withUnsafeMutableBytes { memory in
+      JSONText.decodeSome(raw, into: UnsafeMutableRawBufferPointer(rebasing: memory[start...])).written
+    }
+    texts.removeLast(room - written)
+  }
 
   func close() { reader.close() }
 }

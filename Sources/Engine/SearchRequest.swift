@@ -7,6 +7,8 @@ internal import Synchronization
 public final class SearchRequest: Abandonable, @unchecked Sendable {
   /// What is searched for; `positions` is not narrowed by the filter's times yet.
   public let query: SearchQuery
+  /// The query's text, taken apart.
+  public let text: SearchText
   /// The times that units must have.
   public let since: LogTime?
   public let until: LogTime?
@@ -21,10 +23,11 @@ public final class SearchRequest: Abandonable, @unchecked Sendable {
   private let cancelled = Atomic<Bool>(false)
 
   public init(
-    _ query: SearchQuery, since: LogTime? = nil, until: LogTime? = nil, queryHash: UInt64,
+    _ query: SearchQuery, text: SearchText, since: LogTime? = nil, until: LogTime? = nil, queryHash: UInt64,
     highlights: Bool = false, minPosition: Position = .zero, waitNanoseconds: UInt64 = 0
   ) {
     self.query = query
+    self.text = text
     self.since = since
     self.until = until
     self.queryHash = queryHash
@@ -97,9 +100,29 @@ final class IndexWait: TimerTarget, @unchecked Sendable {
 }
 
 extension LoopEngine {
+  /// Takes the text of a search apart. Loop thread; some 50 µs for the longest.
+  public func searchText(_ text: [UInt8]) throws(Problem) -> SearchText {
+    guard let search = engine.search else { throw SearchService.off }
+    let tokenizer: Tokenizer
+    do throws(SearchError) {
+      tokenizer = try search.tokenizer(of: loop)
+    } catch {
+      throw Problem(.unavailable, "no memory for a search; try again")
+    }
+    do throws(SearchTextError) {
+      return try SearchText(text, tokenizer: tokenizer)
+    } catch {
+      switch error {
+      case .tooManyTerms:
+        throw Problem(at: "/query", "must be at most \(Limits.searchTermsMax) words and phrases")
+      case .tokenizer: throw Problem(.unavailable, "no memory for a search; try again")
+      }
+    }
+  }
+
   /// Searches, and returns the answer's JSON. Suspends. Loop thread.
   public func search(_ request: SearchRequest) async throws(Problem) -> [UInt8] {
-    guard let search = engine.search else { throw Problem(.unavailable, "search is off (--no-search)") }
+    guard let search = engine.search else { throw SearchService.off }
     if request.waitNanoseconds > 0, search.indexer.indexedPosition < request.minPosition, !request.isCancelled {
       let wait = IndexWait(loop, search.indexer)
       request.wait = wait

@@ -9,11 +9,11 @@ internal import Telemetry
 /// A connection that reads the index: `SearchReader` with what belongs to a thread, or a test's twin. One thread.
 protocol UnitFinder: AnyObject {
   func find(
-    _ query: SearchQuery, deadline: UInt64, isCancelled: () -> Bool
+    _ query: SearchQuery, text: SearchText, deadline: UInt64, isCancelled: () -> Bool
   ) throws(SearchError) -> SearchPage
 
-  /// An excerpt of the unit with what matches the query's text marked in it; nil if nothing does.
-  func excerpt(of unit: EventView, for query: SearchQuery) -> [UInt8]?
+  /// An excerpt of a unit with what matches marked in it; nil if nothing does.
+  func excerpt(of unit: EventView, by highlighter: Highlighter) throws(SearchError) -> [UInt8]?
 
   func close()
 }
@@ -23,6 +23,7 @@ protocol UnitFinder: AnyObject {
 /// what was looked for.
 final class SearchService: @unchecked Sendable {
   static let threads = 2
+  static let off = Problem(.unavailable, "search is off (--no-search)")
   static let abandoned = Problem(.unavailable, "the connection ended before the search was done")
 
   private struct Job {
@@ -41,6 +42,8 @@ final class SearchService: @unchecked Sendable {
   private var queue: [Job] = []
   private var isClosing = false
   private var threads: [pthread_t] = []
+  /// One for each loop, by its index, made by the first search there.
+  private var tokenizers: [Int: Tokenizer] = [:]
 
   init(
     indexer: Indexer, store: any EventStore, metrics: SearchMetrics,
@@ -96,6 +99,16 @@ final class SearchService: @unchecked Sendable {
     metrics.queued.set(Int64(queue.count))
     pthread_cond_signal(condition)
     return true
+  }
+
+  /// The tokenizer of a loop, whose thread calls this.
+  func tokenizer(of loop: EventLoop) throws(SearchError) -> Tokenizer {
+    pthread_mutex_lock(mutex)
+    defer { pthread_mutex_unlock(mutex) }
+    if let found = tokenizers[loop.index] { return found }
+    let made = try Tokenizer()
+    tokenizers[loop.index] = made
+    return made
   }
 
   /// Answers what is queued, and ends the threads. Before the loops end; idempotent.
@@ -195,9 +208,11 @@ final class SearchService: @unchecked Sendable {
       return answer.finish(summary)
     }
     while true {
-      let page = try finder.find(query, deadline: begun + Limits.searchNanosecondsMax) { request.isCancelled }
-      var answer = SearchAnswer()
-      let taken = try write(page.hits, query, request, finder, to: &answer)
+      let page = try finder.find(
+        query, text: request.text, deadline: begun + Limits.searchNanosecondsMax
+      ) { request.isCancelled }
+      var writing = Writing(request, begun: begun)
+      let taken = try write(page.hits, finder, &writing)
       if taken < page.hits.count {
         // The page is too large: a shorter one, from the index, knows where the next one begins.
         query.limit = max(1, taken)
@@ -206,12 +221,13 @@ final class SearchService: @unchecked Sendable {
       summary.total = page.total
       summary.isTotalExact = page.isTotalExact && !isRebuilding
       summary.indexed = page.indexed
-      summary.isPartial = page.isPartial || isRebuilding || page.indexed < request.minPosition
+      summary.isPartial =
+        page.isPartial || writing.isLate || isRebuilding || page.indexed < request.minPosition
       if let next = page.next {
         summary.cursor = SearchCursor(queryHash: request.queryHash, resume: next).text()
       }
       count(summary)
-      return answer.finish(summary)
+      return writing.answer.finish(summary)
     }
   }
 
@@ -238,29 +254,62 @@ final class SearchService: @unchecked Sendable {
     return true
   }
 
+  /// An answer that is being written.
+  private struct Writing {
+    let request: SearchRequest
+    let highlighter: Highlighter?
+    /// Excerpts of long texts take time: what is left of a page when this is over is answered without.
+    let deadline: UInt64
+    var answer = SearchAnswer()
+    var isLate = false
+
+    init(_ request: SearchRequest, begun: UInt64) {
+      self.request = request
+      highlighter = request.highlights && !request.text.hasNoWords ? Highlighter(request.text) : nil
+      deadline = begun + 2 * Limits.searchNanosecondsMax
+    }
+  }
+
   /// Writes the hits that are what was looked for, as far as they fit a page; at least one is tried.
   /// - Returns: how many hits were looked at.
   private func write(
-    _ hits: [SearchHit], _ query: SearchQuery, _ request: SearchRequest, _ finder: any UnitFinder,
-    to answer: inout SearchAnswer
+    _ hits: [SearchHit], _ finder: any UnitFinder, _ writing: inout Writing
   ) throws(SearchError) -> Int {
     for (place, hit) in hits.enumerated() {
       var isFull = false
+      var failure: SearchError?
       do throws(StoreError) {
         _ = try store.event(at: hit.position) { unit in
-          guard query.admits(unit, since: request.since, until: request.until) else { return }
-          isFull = answer.count > 0 && answer.bytes.count + unit.bodyLength > Limits.pageBytesMax
-          if isFull { return }
-          let excerpt = request.highlights ? finder.excerpt(of: unit, for: query) : nil
-          answer.add(unit, score: hit.score, highlight: excerpt)
+          do throws(SearchError) { isFull = try !add(unit, hit, finder, &writing) } catch { failure = error }
         }
       } catch {
         throw SearchError(.operational, operation: "read a unit", message: "\(error)")
       }
+      if let failure { throw failure }
       if isFull { return place }
-      if request.isCancelled { break }
+      if writing.request.isCancelled { break }
     }
     return hits.count
+  }
+
+  /// False: the page has no room for it.
+  private func add(
+    _ unit: EventView, _ hit: SearchHit, _ finder: any UnitFinder, _ writing: inout Writing
+  ) throws(SearchError) -> Bool {
+    let request = writing.request
+    guard request.query.admits(unit, since: request.since, until: request.until) else { return true }
+    let size = writing.answer.bytes.count + unit.bodyLength
+    guard writing.answer.count == 0 || size <= Limits.pageBytesMax else { return false }
+    var excerpt: [UInt8]?
+    if let highlighter = writing.highlighter {
+      if EventLoop.monotonicNanoseconds() < writing.deadline {
+        excerpt = try finder.excerpt(of: unit, by: highlighter)
+      } else {
+        writing.isLate = true
+      }
+    }
+    writing.answer.add(unit, score: hit.score, highlight: excerpt)
+    return true
   }
 }
 

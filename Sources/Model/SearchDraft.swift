@@ -83,9 +83,6 @@ public struct SearchDraft: Hashable, Sendable {
     }
   }
 
-  /// Whether there is more than white space to look for.
-  public var hasText: Bool { text.contains { $0 != 0x20 && !(0x09...0x0d).contains($0) } }
-
   /// Stands for what is searched for and in which order, without the page: a cursor is good for this alone.
   public func hash(order: Order) -> UInt64 {
     var bytes: [UInt8] = [order.rawValue]
