@@ -77,7 +77,8 @@ public final class Tokenizer {
     OpaquePointer?, Int32, UnsafePointer<CChar>?, Int32, UnsafeMutableRawPointer?, engram_token?
   ) -> Int32
 
-  private func run(_ run: Run, _ text: UnsafeRawBufferPointer, _ mode: Mode, _ body: Body) throws(SearchError) {
+  private func run(_ run: Run, _ text: UnsafeRawBufferPointer, _ mode: Mode, _ body: Body) throws(SearchError)
+  {
     guard let base = text.baseAddress, text.count > 0 else { return }
     guard let count = Int32(exactly: text.count) else {
       throw SearchError(.operational, operation: "tokenize", message: "\(text.count) bytes of text")

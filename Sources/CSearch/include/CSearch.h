@@ -5,6 +5,8 @@
 //   cc -O2 -fPIC -shared -DENGRAM_EXTENSION -Iinclude -o engram.so tokenizer.c characters.c register.c
 #include <stdint.h>
 
+#include "CSearchScore.h"
+
 typedef struct sqlite3 sqlite3;
 
 // Makes the tokenizer known to this connection: to be called before a table that uses it is touched.
