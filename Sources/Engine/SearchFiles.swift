@@ -3,7 +3,20 @@ internal import Glibc
 internal import Model
 internal import Search
 
-extension SearchIndex: UnitIndex {}
+/// The writer of the index, with the agreed shape of its calls.
+private final class LiveIndex: UnitIndex {
+  private let index: SearchIndex
+
+  init(_ index: SearchIndex) { self.index = index }
+
+  var watermark: Position { index.watermark }
+  func add(_ unit: EventView) throws(SearchError) { try index.add(unit) }
+  func commit(through: Position) throws(SearchError) { try index.commit(through: through) }
+  func rollback() { index.rollback() }
+  func tidy() throws(SearchError) -> Bool { try index.tidy() }
+  // What can't be written then is written at the next opening.
+  func close() { try? index.close() }
+}
 
 /// The index of a data directory: what lies in `search/` there.
 struct SearchFiles: UnitIndexFiles {
@@ -12,7 +25,7 @@ struct SearchFiles: UnitIndexFiles {
   let log: [UInt8]
 
   func open() throws(SearchError) -> any UnitIndex {
-    try SearchIndex(directory: directory, log: log)
+    LiveIndex(try SearchIndex(directory: directory, log: log))
   }
 
   func discard() throws(SearchError) { try SearchIndex.discard(directory: directory) }
@@ -57,19 +70,24 @@ private final class IndexFinder: UnitFinder {
       ends.append(texts.count)
       return true
     }
-    return try texts.withUnsafeBytes { (bytes) throws(SearchError) -> [UInt8]? in
+    let excerpt = texts.withUnsafeBytes { bytes -> Result<[UInt8]?, SearchError> in
       var start = 0
       let parts = ends.map { end in
         defer { start = end }
         return UnsafeRawBufferPointer(rebasing: bytes[start..<end])
       }
-      return try highlighter.excerpt(of: parts, tokenizer: tokenizer)
+      do throws(SearchError) {
+        return .success(try highlighter.excerpt(of: parts, tokenizer: tokenizer))
+      } catch {
+        return .failure(error)
+      }
     }
+    return try excerpt.get()
   }
 
   /// As much of a payload that is text as the highlighter looks at.
   private func addPayload(_ unit: EventView) {
-    guard let (token, encoding) = PayloadReader.token(unit), encoding == .utf8, token.count >= 2 else { return }
+    guard let (token, encoding) = PayloadDecoder.token(unit), encoding == .utf8, token.count >= 2 else { return }
     // Without the quotes.
     let raw = UnsafeRawBufferPointer(rebasing: token[1..<token.count - 1])
     let room = min(raw.count, Limits.highlightBytesMax) + 4
@@ -80,6 +98,4 @@ private final class IndexFinder: UnitFinder {
     }
     texts.removeLast(room - written)
   }
-
-  func close() { reader.close() }
 }

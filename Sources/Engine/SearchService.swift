@@ -6,7 +6,8 @@ internal import Storage
 internal import Synchronization
 internal import Telemetry
 
-/// A connection that reads the index: `SearchReader` with what belongs to a thread, or a test's twin. One thread.
+/// A connection that reads the index, as long as it is kept: `SearchReader` with what belongs to a thread, or a test's
+/// twin. One thread.
 protocol UnitFinder: AnyObject {
   func find(
     _ query: SearchQuery, text: SearchText, deadline: UInt64, isCancelled: () -> Bool
@@ -14,8 +15,6 @@ protocol UnitFinder: AnyObject {
 
   /// An excerpt of a unit with what matches marked in it; nil if nothing does.
   func excerpt(of unit: EventView, by highlighter: Highlighter) throws(SearchError) -> [UInt8]?
-
-  func close()
 }
 
 /// Answers searches on two threads, each with a connection of its own to the index. More may wait, in order, up to a
@@ -147,7 +146,6 @@ final class SearchService: @unchecked Sendable {
       metrics.queries.record(EventLoop.monotonicNanoseconds() &- begun)
       job.done(answer)
     }
-    connection.finder?.close()
   }
 
   // MARK: One search
@@ -168,8 +166,7 @@ final class SearchService: @unchecked Sendable {
       return .success(try search(request, begun: begun, finder))
     } catch {
       metrics.failures.add()
-      connection.finder?.close()
-      connection.finder = nil
+        connection.finder = nil
       guard error.kind == .damaged else {
         return .failure(Problem(.unavailable, "the search index can't be read now; try again"))
       }
@@ -183,7 +180,6 @@ final class SearchService: @unchecked Sendable {
     let generation = indexer.generation
     if let finder = connection.finder {
       if connection.generation == generation { return finder }
-      finder.close()
       connection.finder = nil
     }
     guard generation != 0 else { return nil }
