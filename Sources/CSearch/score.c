@@ -16,30 +16,43 @@ static fts5_api *api_of(sqlite3 *database) {
   return api;
 }
 
+// The sum over the terms of the best of their phrases.
+static double sum(const engram_ranking *ranking, const int *frequencies, double norm) {
+  double total = 0, best = 0;
+  for (int n = 0; n < ranking->count; n++) {
+    if (n > 0 && ranking->terms[n] != ranking->terms[n - 1]) {
+      total += best;
+      best = 0;
+    }
+    if (frequencies[n] == 0) continue;
+    double part = ranking->weights[n] * (frequencies[n] * (K1 + 1) / (frequencies[n] + norm));
+    if (part > best) best = part;
+  }
+  return total + best;
+}
+
 static void score(const Fts5ExtensionApi *api, Fts5Context *context, sqlite3_context *out, int count,
                   sqlite3_value **arguments) {
   const engram_ranking *ranking = count == 1 ? sqlite3_value_pointer(arguments[0], RANKING) : 0;
-  if (!ranking || ranking->count < 0 || ranking->count > ENGRAM_RANKING_PHRASES_MAX) {
+  if (!ranking || ranking->count < 0 || ranking->count > ENGRAM_RANKING_PHRASES_MAX ||
+      ranking->count > api->xPhraseCount(context)) {
     sqlite3_result_error_code(out, SQLITE_MISUSE);
     return;
   }
   int frequencies[ENGRAM_RANKING_PHRASES_MAX];
-  // The score of a row without any words: the longer it is, the less it scores.
-  double bound = 0;
   for (int n = 0; n < ranking->count; n++) {
     Fts5PhraseIter place;
     int column, offset, frequency = 0;
-    int result = api->xPhraseFirst(context, ranking->first + n, &place, &column, &offset);
+    int result = api->xPhraseFirst(context, n, &place, &column, &offset);
     if (result != SQLITE_OK) {
       sqlite3_result_error_code(out, result);
       return;
     }
     for (; column >= 0; api->xPhraseNext(context, &place, &column, &offset)) frequency++;
     frequencies[n] = frequency;
-    bound += ranking->weights[n] * (frequency * (K1 + 1) / (frequency + K1 * (1 - B)));
   }
-  // Rounding: the bound is the larger one by far more than the last digits.
-  if (bound * 1.000001 < ranking->floor) {
+  // The longer a unit is, the less it scores: this is more than any length gives, the last digits included.
+  if (sum(ranking, frequencies, K1 * (1 - B)) * 1.000001 < ranking->floor) {
     sqlite3_result_null(out);
     return;
   }
@@ -50,12 +63,7 @@ static void score(const Fts5ExtensionApi *api, Fts5Context *context, sqlite3_con
     return;
   }
   if (length < 0) length = 0;
-  double norm = K1 * (1 - B + B * (length / ranking->average_length));
-  double sum = 0;
-  for (int n = 0; n < ranking->count; n++) {
-    if (frequencies[n] > 0) sum += ranking->weights[n] * (frequencies[n] * (K1 + 1) / (frequencies[n] + norm));
-  }
-  sqlite3_result_double(out, sum);
+  sqlite3_result_double(out, sum(ranking, frequencies, K1 * (1 - B + B * (length / ranking->average_length))));
 }
 
 static void tokens(const Fts5ExtensionApi *api, Fts5Context *context, sqlite3_context *out, int count,

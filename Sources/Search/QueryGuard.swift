@@ -16,6 +16,8 @@ struct QueryGuard {
   var deadline: UInt64
   /// Something has been looked at to its end: what this page answers, the next one need not look at.
   var hasProgress = false
+  /// Nothing short of the end is progress.
+  var isPatient = false
   /// The time is over, or the query is cancelled.
   private(set) var isStopped = false
   /// Questions asked.
@@ -33,7 +35,8 @@ struct QueryGuard {
   mutating func asks() -> Bool {
     if isStopped { return true }
     questions += 1
-    let end = hasProgress ? deadline : deadline.addingReportingOverflow(QueryGuard.grace).partialValue
+    let end =
+      hasProgress && !isPatient ? deadline : deadline.addingReportingOverflow(QueryGuard.grace).partialValue
     isStopped = clock() >= max(end, deadline) || isCancelled()
     return isStopped
   }

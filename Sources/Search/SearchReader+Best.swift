@@ -8,7 +8,7 @@ extension SearchReader {
   /// Where the time limit ends the pass, the newest part of the matches has been ranked. The pages that follow rank
   /// the same part again (`SearchResume.floor`), and when it is used up what is older, as a part of its own.
   func findBest(
-    _ query: SearchQuery, _ expression: MatchExpression, _ snapshot: Snapshot,
+    _ query: SearchQuery, _ plan: SearchPlan, _ snapshot: Snapshot,
     _ guardian: UnsafeMutablePointer<QueryGuard>
   ) throws(SearchError) -> SearchPage {
     var page = SearchPage()
@@ -19,10 +19,10 @@ extension SearchReader {
     let floor = max(lower, query.resume?.floor.rawValue ?? 0)
     guard floor <= upper else { return page }
     let statistics: RankingStatistics
-    if let carried = usable(query.resume?.statistics, expression) {
+    if let carried = usable(query.resume?.statistics, plan) {
       statistics = carried
     } else {
-      statistics = try frequencies(expression, snapshot, guardian)
+      statistics = try frequencies(plan, snapshot, guardian)
     }
 
     let limit = max(1, query.limit)
@@ -30,7 +30,9 @@ extension SearchReader {
       capacity: max(0, query.offset) + limit + 1,
       behind: query.resume.map { ($0.score, $0.position.rawValue) })
     var matches = 0
-    let end = try rank(expression, floor...upper, snapshot, statistics, guardian) { visit, ranking in
+    // What the first page could rank in its time takes this one about as long.
+    guardian.pointee.isPatient = (query.resume?.floor ?? .zero) > .zero
+    let end = try rank(plan, floor...upper, snapshot, statistics, guardian) { visit, ranking in
       matches += 1
       if let score = visit.score, best.add(score, visit.position) { ranking.pointee.floor = best.floor }
       return true
@@ -69,20 +71,23 @@ extension SearchReader {
 
   /// Visits all matches with their scores.
   private func rank(
-    _ expression: MatchExpression, _ range: ClosedRange<UInt64>, _ snapshot: Snapshot,
+    _ plan: SearchPlan, _ range: ClosedRange<UInt64>, _ snapshot: Snapshot,
     _ statistics: RankingStatistics, _ guardian: UnsafeMutablePointer<QueryGuard>,
     _ visit: (Visit, UnsafeMutablePointer<engram_ranking>) -> Bool
   ) throws(SearchError) -> WalkEnd {
-    let result: Result<WalkEnd, SearchError> = statistics.weights.withUnsafeBufferPointer { weights in
-      var ranking = engram_ranking(
-        floor: -.infinity, average_length: statistics.averageLength, first: Int32(expression.firstRanking),
-        count: Int32(weights.count), weights: weights.baseAddress)
-      return withUnsafeMutablePointer(to: &ranking) { ranking in
-        do throws(SearchError) {
-          return .success(
-            try walk(expression, range, snapshot, guardian, ranking: ranking) { visit($0, ranking) })
-        } catch {
-          return .failure(error)
+    let terms = plan.ranked.map(\.term)
+    let result: Result<WalkEnd, SearchError> = terms.withUnsafeBufferPointer { terms in
+      statistics.weights.withUnsafeBufferPointer { weights in
+        var ranking = engram_ranking(
+          floor: -.infinity, average_length: statistics.averageLength, count: Int32(weights.count),
+          weights: weights.baseAddress, terms: terms.baseAddress)
+        return withUnsafeMutablePointer(to: &ranking) { ranking in
+          do throws(SearchError) {
+            return .success(
+              try walk(plan, range, snapshot, guardian, ranking: ranking) { visit($0, ranking) })
+          } catch {
+            return .failure(error)
+          }
         }
       }
     }
@@ -92,8 +97,8 @@ extension SearchReader {
   // MARK: Statistics
 
   /// What a cursor carries, if it can be computed with: cursors can be forged.
-  private func usable(_ statistics: RankingStatistics?, _ expression: MatchExpression) -> RankingStatistics? {
-    guard let statistics, statistics.weights.count == expression.ranking.count,
+  private func usable(_ statistics: RankingStatistics?, _ plan: SearchPlan) -> RankingStatistics? {
+    guard let statistics, statistics.weights.count == plan.ranked.count,
       statistics.averageLength >= 1, statistics.averageLength.isFinite,
       statistics.weights.allSatisfy({ $0.isFinite && $0 >= 0 })
     else { return nil }
@@ -102,13 +107,13 @@ extension SearchReader {
 
   /// How frequent each phrase is in the whole index: counted in its newest units, extrapolated where that is long.
   private func frequencies(
-    _ expression: MatchExpression, _ snapshot: Snapshot, _ guardian: UnsafeMutablePointer<QueryGuard>
+    _ plan: SearchPlan, _ snapshot: Snapshot, _ guardian: UnsafeMutablePointer<QueryGuard>
   ) throws(SearchError) -> RankingStatistics {
     let units = snapshot.parts.reduce(0) { $0 + $1.units }
     let tokens = snapshot.parts.reduce(0) { $0 + $1.tokens }
     let each = min(
       SearchReader.frequencyCountedMax,
-      SearchReader.frequenciesCountedMax / Int64(max(1, expression.ranking.count)))
+      SearchReader.frequenciesCountedMax / Int64(max(1, plan.ranked.count)))
     // A quarter of the time is for this; how rare a word is beyond what is known by then changes scores little.
     let now = clock()
     let deadline = guardian.pointee.deadline
@@ -117,7 +122,7 @@ extension SearchReader {
       isCancelled: { guardian.pointee.isStopped })
     sampler.hasProgress = true
     var weights: [Float] = []
-    for phrase in expression.ranking {
+    for phrase in plan.ranked {
       var seen: Int64 = 0
       var among: Int64 = 0
       try withUnsafeMutablePointer(to: &sampler) { sampler throws(SearchError) in
@@ -140,12 +145,11 @@ extension SearchReader {
   /// Counts a phrase's units in a part.
   /// - Returns: how many, at most `limit`, and among how many of the part's units.
   private func count(
-    _ phrase: SearchPhrase, _ part: SearchPart, _ snapshot: Snapshot, _ limit: Int64,
+    _ phrase: SearchPlan.Ranked, _ part: SearchPart, _ snapshot: Snapshot, _ limit: Int64,
     _ sampler: UnsafeMutablePointer<QueryGuard>
   ) throws(SearchError) -> (found: Int64, among: Int64) {
     let statement = try self.statement(part.number, .count)
-    let expression = MatchExpression(phrase).text
-    let result: Result<(Int64, Int64), SearchError> = expression.withUnsafeBytes { text in
+    let result: Result<(Int64, Int64), SearchError> = phrase.expression.withUnsafeBytes { text in
       do throws(SearchError) {
         defer { statement.reset() }
         try statement.bind(1, text: text)

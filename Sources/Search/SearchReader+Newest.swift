@@ -3,7 +3,7 @@ internal import Model
 extension SearchReader {
   /// A page in the order of the log, newest first.
   func findNewest(
-    _ query: SearchQuery, _ expression: MatchExpression, _ snapshot: Snapshot,
+    _ query: SearchQuery, _ plan: SearchPlan, _ snapshot: Snapshot,
     _ guardian: UnsafeMutablePointer<QueryGuard>
   ) throws(SearchError) -> SearchPage {
     var page = SearchPage()
@@ -15,7 +15,7 @@ extension SearchReader {
     guard behind > lower else { return page }
     let start = min(upper, behind - 1)
     var collection = Collection(offset: query.offset, limit: max(1, query.limit))
-    let end = try walk(expression, lower...start, snapshot, guardian) { collection.add($0.position) }
+    let end = try walk(plan, lower...start, snapshot, guardian) { collection.add($0.position) }
     page.hits = collection.hits.map { SearchHit(position: Position($0), score: 0) }
 
     var lookedDownTo = lower
@@ -37,7 +37,7 @@ extension SearchReader {
     }
     let below = Count(matches: collection.seen, from: start, downTo: lookedDownTo, isWhole: end == .finished)
     var above = Count(matches: 0, from: upper, downTo: start &+ 1, isWhole: true)
-    if start < upper { above = try count(expression, start + 1...upper, snapshot, guardian) }
+    if start < upper { above = try count(plan, start + 1...upper, snapshot, guardian) }
     page.total = below.estimate(downTo: lower) + above.estimate(downTo: start &+ 1)
     page.isTotalExact = below.isWhole && above.isWhole
     return page
@@ -45,11 +45,11 @@ extension SearchReader {
 
   /// Counts matches, as many as are counted beyond a page.
   private func count(
-    _ expression: MatchExpression, _ range: ClosedRange<UInt64>, _ snapshot: Snapshot,
+    _ plan: SearchPlan, _ range: ClosedRange<UInt64>, _ snapshot: Snapshot,
     _ guardian: UnsafeMutablePointer<QueryGuard>
   ) throws(SearchError) -> Count {
     var count = Count(matches: 0, from: range.upperBound, downTo: range.lowerBound, isWhole: false)
-    let end = try walk(expression, range, snapshot, guardian) { visit in
+    let end = try walk(plan, range, snapshot, guardian) { visit in
       count.matches += 1
       count.downTo = visit.position
       return count.matches < Limits.searchCountedMax

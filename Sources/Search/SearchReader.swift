@@ -44,19 +44,19 @@ public final class SearchReader {
   /// All units up to here can be found.
   public func indexed() throws(SearchError) -> Position { try watermark().position }
 
-  /// Finds what a query's phrases and filters ask for.
+  /// Finds a page of what a query asks for, as of one moment: `indexed` says which.
+  /// - Parameter text: the query's own, taken apart.
   /// - Parameter deadline: monotonic nanoseconds; what has been found by then is answered, as `partial`.
   /// - Parameter isCancelled: asked every some microseconds.
-  func find(
-    _ query: SearchQuery, wanted: [SearchPhrase], excluded: [SearchPhrase], deadline: UInt64,
-    isCancelled: () -> Bool
+  public func find(
+    _ query: SearchQuery, text: SearchText, deadline: UInt64, isCancelled: () -> Bool
   ) throws(SearchError) -> SearchPage {
     let result: Result<SearchPage, SearchError> = withoutActuallyEscaping(isCancelled) { isCancelled in
       var guardian = QueryGuard(deadline: deadline, clock: clock, isCancelled: isCancelled)
       defer { lastQuestions = guardian.questions }
       return withUnsafeMutablePointer(to: &guardian) { guardian in
         do throws(SearchError) {
-          return .success(try find(query, wanted: wanted, excluded: excluded, guardian))
+          return .success(try find(query, text, guardian))
         } catch {
           return .failure(error)
         }
@@ -66,8 +66,7 @@ public final class SearchReader {
   }
 
   private func find(
-    _ query: SearchQuery, wanted: [SearchPhrase], excluded: [SearchPhrase],
-    _ guardian: UnsafeMutablePointer<QueryGuard>
+    _ query: SearchQuery, _ text: SearchText, _ guardian: UnsafeMutablePointer<QueryGuard>
   ) throws(SearchError) -> SearchPage {
     try database.execute("BEGIN", "begin a query")
     // Reading only: nothing can be lost by it.
@@ -75,17 +74,17 @@ public final class SearchReader {
     var snapshot = Snapshot()
     (snapshot.watermark, snapshot.span) = try watermark()
     snapshot.parts = try [SearchPart](database)
-    guard let expression = MatchExpression(query, wanted: wanted, excluded: excluded) else {
+    guard let plan = SearchPlan(query, text) else {
       var page = SearchPage()
       page.indexed = snapshot.watermark
       return page
     }
     var page: SearchPage
     switch query.order {
-    case .relevance where !expression.ranking.isEmpty:
-      page = try findBest(query, expression, snapshot, guardian)
+    case .relevance where !plan.ranked.isEmpty:
+      page = try findBest(query, plan, snapshot, guardian)
     default:
-      page = try findNewest(query, expression, snapshot, guardian)
+      page = try findNewest(query, plan, snapshot, guardian)
     }
     page.indexed = snapshot.watermark
     return page
@@ -122,7 +121,7 @@ public final class SearchReader {
 
   /// Visits the units that match within `range`, newest first, part by part, until `visit` returns false.
   func walk(
-    _ expression: MatchExpression, _ range: ClosedRange<UInt64>, _ snapshot: Snapshot,
+    _ plan: SearchPlan, _ range: ClosedRange<UInt64>, _ snapshot: Snapshot,
     _ guardian: UnsafeMutablePointer<QueryGuard>, ranking: UnsafeMutablePointer<engram_ranking>? = nil,
     visit: (Visit) -> Bool
   ) throws(SearchError) -> WalkEnd {
@@ -136,7 +135,7 @@ public final class SearchReader {
           continue
         }
         let within = max(first, range.lowerBound)...min(last.partialValue, range.upperBound)
-        let end = try walk(part, expression, within, guardian, ranking, &lookedDownTo, visit)
+        let end = try walk(part, plan, within, guardian, ranking, &lookedDownTo, visit)
         if let end { return end }
         lookedDownTo = within.lowerBound
         guardian.pointee.hasProgress = true
@@ -150,14 +149,14 @@ public final class SearchReader {
 
   /// - Returns: nil at the part's end.
   private func walk(
-    _ part: SearchPart, _ expression: MatchExpression, _ range: ClosedRange<UInt64>,
+    _ part: SearchPart, _ plan: SearchPlan, _ range: ClosedRange<UInt64>,
     _ guardian: UnsafeMutablePointer<QueryGuard>, _ ranking: UnsafeMutablePointer<engram_ranking>?,
     _ lookedDownTo: inout UInt64, _ visit: (Visit) -> Bool
   ) throws(SearchError) -> WalkEnd? {
     let purpose: StatementKey.Purpose =
-      expression.text.isEmpty ? .scan : ranking == nil ? .match : .score
+      plan.expression.isEmpty ? .scan : ranking == nil ? .match : .score
     let statement = try self.statement(part.number, purpose)
-    let result: Result<WalkEnd?, SearchError> = expression.text.withUnsafeBytes { text in
+    let result: Result<WalkEnd?, SearchError> = plan.expression.withUnsafeBytes { text in
       do throws(SearchError) {
         defer { statement.reset() }
         try statement.bind(1, Int64(clamping: range.upperBound))

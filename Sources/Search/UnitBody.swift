@@ -1,4 +1,5 @@
 internal import Bytes
+internal import Glibc
 internal import Model
 
 /// What is indexed of a unit: its tags, then its text. One buffer, used again for each unit.
@@ -31,14 +32,28 @@ struct UnitBody: ~Copyable {
     if head.encoding == PayloadEncoding.utf8.rawValue {
       let room = UnsafeMutableRawBufferPointer(start: memory + out.count, count: out.remaining)
       // A record that isn't what it should be has passed its checksum: it is indexed without its payload.
-      if let count = PayloadDecoder.decode(event, into: room) { out.advance(count) }
+      if let count = PayloadDecoder.decode(event, into: room) {
+        out.advance(count)
+        UnitBody.replaceGaps(UnsafeMutableRawBufferPointer(rebasing: room[0..<count]))
+      }
     }
     UnitMetadata.forEach(event) { _, value in
       out.byte(SearchFormat.gapMark)
       out.run(value)
+      UnitBody.replaceGaps(
+        UnsafeMutableRawBufferPointer(start: memory + out.count - value.count, count: value.count))
       return true
     }
     return UnsafeRawBufferPointer(start: memory, count: out.count)
+  }
+
+  /// A text's own `\u{3}` is a space to phrases.
+  private static func replaceGaps(_ text: UnsafeMutableRawBufferPointer) {
+    var rest = text
+    while let base = rest.baseAddress, let found = memchr(base, Int32(SearchFormat.gapMark), rest.count) {
+      found.storeBytes(of: UInt8(ascii: " "), as: UInt8.self)
+      rest = UnsafeMutableRawBufferPointer(rebasing: rest[(found + 1 - base)...])
+    }
   }
 
   private mutating func reserve(_ bytes: Int) {

@@ -132,22 +132,15 @@ extension SearchIndex {
 }
 
 extension SearchReader {
-  /// Words, phrases and prefixes as tokens, without any time limit.
-  func find(
-    _ query: SearchQuery = SearchQuery(), _ wanted: [SearchPhrase] = [], without excluded: [SearchPhrase] = []
-  ) throws -> SearchPage {
-    try find(query, wanted: wanted, excluded: excluded, deadline: .max, isCancelled: { false })
+  /// What a person typed, without any time limit.
+  func find(_ text: String = "", _ query: SearchQuery = SearchQuery()) throws -> SearchPage {
+    let text = try SearchText(Array(text.utf8), tokenizer: try Tokenizer())
+    return try find(query, text: text, deadline: .max, isCancelled: { false })
   }
 
-  func positions(
-    _ query: SearchQuery = SearchQuery(), _ wanted: [SearchPhrase] = [], without excluded: [SearchPhrase] = []
-  ) throws -> [UInt64] {
-    try find(query, wanted, without: excluded).hits.map { $0.position.rawValue }
+  func positions(_ text: String = "", _ query: SearchQuery = SearchQuery()) throws -> [UInt64] {
+    try find(text, query).hits.map { $0.position.rawValue }
   }
-}
-
-func phrase(_ words: String..., isPrefix: Bool = false) -> SearchPhrase {
-  SearchPhrase(tokens: words.map { Array($0.utf8) }, isPrefix: isPrefix)
 }
 
 extension SearchOptions {

@@ -13,20 +13,20 @@ import Testing
     try index.add(TestUnit(position: 3, payload: "The compiler is quick"))
     try index.add(TestUnit(position: 5, payload: "a slow compiler"))
     let reader = try SearchReader(directory: directory.path)
-    #expect(try reader.positions(SearchQuery(), [phrase("compiler")]) == [])
+    #expect(try reader.positions("compiler") == [])
     try index.commit(through: 7)
     #expect(index.watermark == Position(7))
     #expect(index.units == 2)
-    let page = try reader.find(SearchQuery(), [phrase("compiler")])
+    let page = try reader.find("compiler")
     #expect(page.hits.map(\.position) == [Position(5), Position(3)])
     #expect(page.indexed == Position(7))
     #expect(page.total == 2)
     #expect(page.isTotalExact && !page.isPartial && page.next == nil)
-    #expect(try reader.positions(SearchQuery(), [phrase("slow", "compiler")]) == [5])
-    #expect(try reader.positions(SearchQuery(), [phrase("compiler", "slow")]) == [])
-    #expect(try reader.positions(SearchQuery(), [phrase("comp", isPrefix: true), phrase("quick")]) == [3])
-    #expect(try reader.positions(SearchQuery(), [phrase("compiler")], without: [phrase("slow")]) == [3])
-    #expect(try reader.positions(SearchQuery(), [], without: [phrase("slow")]) == [3])
+    #expect(try reader.positions("\"slow compiler\"") == [5])
+    #expect(try reader.positions("\"compiler slow\"") == [])
+    #expect(try reader.positions("comp* quick") == [3])
+    #expect(try reader.positions("compiler -slow") == [3])
+    #expect(try reader.positions("-slow") == [3])
     #expect(try reader.positions() == [5, 3])
   }
 
@@ -41,7 +41,7 @@ import Testing
     func found(_ set: (inout SearchQuery) -> Void) throws -> [UInt64] {
       var query = SearchQuery()
       set(&query)
-      return try reader.positions(query)
+      return try reader.positions("", query)
     }
     #expect(try found { $0.contexts = [Array("a".utf8)] } == [300, 1])
     #expect(try found { $0.contexts = [Array("a".utf8), Array("b".utf8)] } == [300, 2, 1])
@@ -80,9 +80,9 @@ import Testing
     try index.commit(through: 3)
     #expect(index.units == 1)
     let reader = try SearchReader(directory: directory.path)
-    #expect(try reader.positions(SearchQuery(), [phrase("one")]) == [2])
-    #expect(try reader.positions(SearchQuery(), [phrase("two")]) == [])
-    #expect(try reader.positions(SearchQuery(), [phrase("three")]) == [])
+    #expect(try reader.positions("one") == [2])
+    #expect(try reader.positions("two") == [])
+    #expect(try reader.positions("three") == [])
   }
 
   @Test func payloadsThatAreNoTextAreFoundByTagsAndMetadata() throws {
@@ -91,9 +91,9 @@ import Testing
     try index.add(TestUnit(position: 1, metadata: [["file", "photo of a cat"]], base64: "aGVsbG8="))
     try index.commit(through: 1)
     let reader = try SearchReader(directory: directory.path)
-    #expect(try reader.positions(SearchQuery(), [phrase("cat")]) == [1])
-    #expect(try reader.positions(SearchQuery(), [phrase("hello")]) == [])
-    #expect(try reader.positions(SearchQuery(), [phrase("agvsbg8")]) == [])
+    #expect(try reader.positions("cat") == [1])
+    #expect(try reader.positions("hello") == [])
+    #expect(try reader.positions("agvsbg8") == [])
   }
 
   @Test func phrasesDontSpanPayloadAndMetadata() throws {
@@ -103,9 +103,9 @@ import Testing
       TestUnit(position: 1, metadata: [["a", "three four"], ["b", "five"]], payload: "one two"))
     try index.commit(through: 1)
     let reader = try SearchReader(directory: directory.path)
-    #expect(try reader.positions(SearchQuery(), [phrase("one", "two"), phrase("three", "four")]) == [1])
-    #expect(try reader.positions(SearchQuery(), [phrase("two", "three")]) == [])
-    #expect(try reader.positions(SearchQuery(), [phrase("four", "five")]) == [])
+    #expect(try reader.positions("\"one two\" \"three four\"") == [1])
+    #expect(try reader.positions("\"two three\"") == [])
+    #expect(try reader.positions("\"four five\"") == [])
   }
 
   @Test func userTextForgesNoTags() throws {
@@ -117,8 +117,8 @@ import Testing
     let reader = try SearchReader(directory: directory.path)
     var query = SearchQuery()
     query.filter.insert(.toolCall)
-    #expect(try reader.positions(query) == [])
-    #expect(try reader.positions(SearchQuery(), [phrase("word")]) == [1])
+    #expect(try reader.positions("", query) == [])
+    #expect(try reader.positions("word") == [1])
   }
 
   @Test func rolledBackIsAsIfItNeverWas() throws {
@@ -132,13 +132,13 @@ import Testing
     #expect(index.watermark == Position(1))
     #expect(index.units == 1)
     let reader = try SearchReader(directory: directory.path)
-    #expect(try reader.positions(SearchQuery(), [phrase("lost")]) == [])
+    #expect(try reader.positions("lost") == [])
     for position in 2...200 { try index.add(TestUnit(position: UInt64(position), payload: "again")) }
     try index.commit(through: 200)
     var query = SearchQuery()
     query.limit = 1000
-    #expect(try reader.positions(query, [phrase("again")]).count == 199)
-    #expect(try reader.positions(query, [phrase("lost")]) == [])
+    #expect(try reader.positions("again", query).count == 199)
+    #expect(try reader.positions("lost", query) == [])
   }
 
   @Test func reopenedItGoesOn() throws {
@@ -158,8 +158,8 @@ import Testing
     let reader = try SearchReader(directory: directory.path)
     var query = SearchQuery()
     query.limit = 1000
-    #expect(try reader.positions(query) == (1...250).reversed().map(UInt64.init))
-    #expect(try reader.positions(query, [phrase("round3")]).count == 50)
+    #expect(try reader.positions("", query) == (1...250).reversed().map(UInt64.init))
+    #expect(try reader.positions("round3", query).count == 50)
   }
 
   @Test func tidyingChangesNoAnswer() throws {
@@ -172,12 +172,12 @@ import Testing
     }
     var query = SearchQuery()
     query.limit = 1000
-    let before = try reader.positions(query, [phrase("word3")])
+    let before = try reader.positions("word3", query)
     #expect(before.count == 43)
     var slices = 0
     while try index.tidy(pages: 1) {
       slices += 1
-      #expect(try reader.positions(query, [phrase("word3")]) == before)
+      #expect(try reader.positions("word3", query) == before)
     }
     #expect(slices > 5)
     #expect(try index.tidy() == false)

@@ -7,13 +7,14 @@ typedef struct {
   double floor;
   // Tokens of a unit, on average; at least 1.
   double average_length;
-  // The phrases of the match expression that rank: their number there, and their inverse document frequencies.
-  int first;
+  // The first phrases of the match expression rank: how many, their inverse document frequencies, and the terms that
+  // they belong to, in order. Of a term's phrases the one counts that scores best.
   int count;
   const float *weights;
+  const int *terms;
 } engram_ranking;
 
-#define ENGRAM_RANKING_PHRASES_MAX 64
+#define ENGRAM_RANKING_PHRASES_MAX 512
 
 // Adds the auxiliary functions to the connection's FTS5:
 //   engram_score(table, ranking)  the row's BM25 (Robertson and Zaragoza 2009, k1 1.2, b 0.75), or NULL
