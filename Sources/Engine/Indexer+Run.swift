@@ -33,6 +33,8 @@ struct IndexCourse {
   var mark: IndexFileMark?
   var looked: UInt64 = 0
   var ends: UInt64?
+  /// The first opening is over, whatever came of it.
+  var hasTried = false
 }
 
 /// What the index thread takes at a time.
@@ -52,7 +54,9 @@ extension Indexer {
   func run() {
     while !isOver() {
       do throws(SearchError) {
+        defer { saysFirst() }
         let index = try opened()
+        saysFirst()
         try inspect()
         try waitForWork(index)
         try advance(index)
@@ -79,8 +83,16 @@ extension Indexer {
     return true
   }
 
+  /// Lets `start` return: whether the index is open has turned out.
+  private func saysFirst() {
+    guard !course.hasTried else { return }
+    course.hasTried = true
+    sem_post(first)
+  }
+
   private func opened() throws(SearchError) -> any UnitIndex {
     if let index = course.index { return index }
+    let isNew = files.look().database == nil
     let index = try files.open()
     let head = head
     guard index.watermark <= head else {
@@ -94,14 +106,15 @@ extension Indexer {
     course.isUntidy = true
     course.mark = files.look()
     course.openings += 1
-    if index.watermark == .zero, head > .zero, course.rebuild == nil {
-      let reason = course.discarded ?? "there is none"
+    // A server that is new has nothing to make anew, though events may have come meanwhile.
+    let reason = course.discarded ?? (isNew && tailAtStart > .zero ? "there is none" : nil)
+    if let reason, head > .zero, course.rebuild == nil {
       let now = EventLoop.monotonicNanoseconds()
       course.rebuild = IndexCourse.Rebuild(through: head, begun: now, told: now)
       rebuilding.store(true, ordering: .releasing)
       onNotice?(.rebuilding(reason: reason, through: head))
     } else {
-      if head == .zero { rebuilding.store(false, ordering: .releasing) }
+      if course.rebuild == nil { rebuilding.store(false, ordering: .releasing) }
       onNotice?(.opened(index.watermark))
     }
     course.discarded = nil
@@ -141,7 +154,7 @@ extension Indexer {
     while gathers() {
       let now = EventLoop.monotonicNanoseconds()
       guard now < end else { break }
-      if course.isUntidy {
+      if course.isUntidy, course.units == 0 {
         course.isUntidy = try index.tidy()
       } else {
         wait(nanoseconds: end - now)

@@ -25,6 +25,8 @@ public final class Indexer: @unchecked Sendable {
     public var units = 4000
     public var bytes = 16 << 20
     public var nanoseconds: UInt64 = 200_000_000
+    /// How long `start` waits for the index to be opened; an index that takes longer is opened while the server serves.
+    public var openNanoseconds: UInt64 = 2_000_000_000
     /// How long a failure is rested upon.
     public var restNanoseconds: UInt64 = 1_000_000_000
     /// How long the end may take to index what is there.
@@ -61,6 +63,9 @@ public final class Indexer: @unchecked Sendable {
   public var onNotice: (@Sendable (IndexNotice) -> Void)?
   let queue: Mutex<Queue>
   let wake: UnsafeMutablePointer<sem_t>
+  /// Posted once, when the first opening is over.
+  let first: UnsafeMutablePointer<sem_t>
+  let tailAtStart: Position
   let committed = Atomic<UInt64>(0)
   /// Counts the times that the index was opened; 0 while it isn't open.
   let openings = Atomic<UInt64>(0)
@@ -84,11 +89,16 @@ public final class Indexer: @unchecked Sendable {
     queue = Mutex(Queue(head: head))
     wake = .allocate(capacity: 1)
     sem_init(wake, 0, 0)
+    first = .allocate(capacity: 1)
+    sem_init(first, 0, 0)
+    tailAtStart = head
   }
 
   deinit {
     sem_destroy(wake)
     wake.deallocate()
+    sem_destroy(first)
+    first.deallocate()
   }
 
   /// All units up to here can be found. Any thread.
@@ -164,6 +174,8 @@ public final class Indexer: @unchecked Sendable {
     if isNews { sem_post(wake) }
   }
 
+  /// Begins to index, and waits for a while until the index is open: who asks as soon as the server is ready is not to
+  /// be told to come again.
   public func start() {
     let keep = Unmanaged.passRetained(self)
     let failed = pthread_create(
@@ -179,6 +191,7 @@ public final class Indexer: @unchecked Sendable {
       }, keep.toOpaque())
     precondition(failed == 0, "no thread for the indexer")
     isStarted = true
+    MonotonicWait.wait(first, nanoseconds: limits.openNanoseconds)
   }
 
   /// Indexes for a second at most what is left, and ends the thread. Behind `Applier.stop`, before the store is closed.

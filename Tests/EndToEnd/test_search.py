@@ -35,8 +35,11 @@ def last_position(units):
 
 def caught_up(client, position):
     """Everything up to a position can be found, and nothing is being built."""
-    page = search(client, limit=1, min_position=position, **WAIT)
-    return page["indexed_position"] >= position and not page["partial"]
+    answer = client.request("POST", "/search", {"limit": 1, "min_position": position, **WAIT})
+    if answer.status == 503:  # The index is being opened.
+        return False
+    page = answer.json()
+    return answer.status == 200 and page["indexed_position"] >= position and not page["partial"]
 
 
 def everything(client, query=None, limit=100, **more):

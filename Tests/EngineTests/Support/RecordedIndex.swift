@@ -15,6 +15,8 @@ final class RecordedIndex: UnitIndexFiles, Sendable {
     var openings = 0
     var discards = 0
     var isOpen = false
+    var exists = false
+    var tidied = 0
     /// The call, counted over all that throw since it was set, that fails; 0: none.
     var failingCall = 0
     var calls = 0
@@ -37,6 +39,7 @@ final class RecordedIndex: UnitIndexFiles, Sendable {
     try call("open") { state in
       if state.isOpen { state.faults.append("opened twice") }
       state.isOpen = true
+      state.exists = true
       state.openings += 1
     }
     return RecordedWriter(self, watermark: Position(state.withLock { $0.watermark }))
@@ -48,13 +51,15 @@ final class RecordedIndex: UnitIndexFiles, Sendable {
       state.units = []
       state.watermark = 0
       state.discards += 1
+      state.exists = false
       state.inode += 1
     }
   }
 
   func look() -> IndexFileMark {
-    state.withLock {
-      IndexFileMark(database: IndexFileMark.File(device: 1, inode: $0.inode, bytes: 0), log: nil)
+    state.withLock { state in
+      let file = IndexFileMark.File(device: 1, inode: state.inode, bytes: 0)
+      return IndexFileMark(database: state.exists ? file : nil, log: nil)
     }
   }
 
@@ -108,6 +113,14 @@ private final class RecordedWriter: UnitIndex {
   }
 
   func rollback() { added = [] }
-  func tidy() throws(SearchError) -> Bool { false }
+
+  func tidy() throws(SearchError) -> Bool {
+    try files.call("tidy") { state in
+      if !added.isEmpty { state.faults.append("put in order with \(added.count) units added") }
+      state.tidied += 1
+    }
+    return files.state.withLock { $0.tidied % 3 != 0 }
+  }
+
   func close() { files.state.withLock { $0.isOpen = false } }
 }
