@@ -119,7 +119,9 @@ let package = Package(
     suite("Notifier", ["Notifier", "Router", "Model", "Bytes", "EngramTesting"]),
     suite(
       "Engine",
-      ["Engine", "Model", "Bytes", "Telemetry", "WAL", "Locks", "Storage", "EventLoop", "EngramTesting"]),
+      [
+        "Engine", "Model", "Bytes", "Telemetry", "WAL", "Locks", "Storage", "Search", "EventLoop", "EngramTesting",
+      ]),
     suite(
       "API",
       [
