@@ -51,6 +51,8 @@ let package = Package(
     .target(name: "CBytes", cSettings: [.unsafeFlags(["-O2"])]),
     .systemLibrary(name: "CRocksDB", providers: [.apt(["librocksdb-dev"])]),
     .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
+    .target(
+      name: "CSearch", cSettings: [.unsafeFlags(["-O2"])], linkerSettings: [.linkedLibrary("sqlite3")]),
     // Without RTTI: the library has no type information of the class that this one extends.
     .target(name: "CRocksExtras", cxxSettings: [.unsafeFlags(["-O2", "-std=c++17", "-fno-rtti"])]),
     room("Bytes", ["CBytes"]),
@@ -64,7 +66,7 @@ let package = Package(
     // Floor 2
     room("WAL", ["Bytes", "Model", "Telemetry", "EventLoop"]),
     room("Storage", ["Bytes", "Model", "Telemetry", "CRocksDB", "CRocksExtras"]),
-    room("Search", ["Bytes", "Model", "Telemetry", "CSQLite"]),
+    room("Search", ["Bytes", "Model", "Telemetry", "CSQLite", "CSearch"]),
     room("Notifier", ["Model", "Router"]),
     // Floor 3
     room(
@@ -111,11 +113,13 @@ let package = Package(
     suite(
       "WAL", ["WAL", "Model", "Bytes", "EventLoop", "EngramTesting"], resources: [.copy("golden")]),
     suite("Storage", ["Storage", "Model", "Bytes", "EngramTesting", "CRocksDB"]),
-    suite("Search", ["Search", "Model", "Bytes", "EngramTesting"]),
+    suite("Search", ["Search", "Model", "Bytes", "EngramTesting", "CSQLite", "CSearch"]),
     suite("Notifier", ["Notifier", "Router", "Model", "Bytes", "EngramTesting"]),
     suite(
       "Engine",
-      ["Engine", "Model", "Bytes", "Telemetry", "WAL", "Locks", "Storage", "EventLoop", "EngramTesting"]),
+      [
+        "Engine", "Model", "Bytes", "Telemetry", "WAL", "Locks", "Storage", "Search", "EventLoop", "EngramTesting",
+      ]),
     suite(
       "API",
       [

@@ -86,6 +86,41 @@ enum Examples {
     return #"{"work_units": [\#(units.joined(separator: ", "))]}"#
   }
 
+  // MARK: Search
+
+  /// They find the first units, which were posted one by one.
+  static let searches: [(name: String, value: String)] = [
+    (
+      "words",
+      #"""
+      {"query": "hello", "context_id": "demo", "order": "recent", "highlight": true, "min_position": 5, "wait_seconds": 20}
+      """#
+    ),
+    (
+      "filters",
+      #"""
+      {"context_ids": ["demo"], "agent_ids": ["anna"], "types": ["FILE_CHANGE"], "metadata": {"path": "src/main.c"},
+       "since": "2026-01-02T03:04:05Z", "limit": 10, "min_position": 5, "wait_seconds": 20}
+      """#
+    ),
+  ]
+
+  private static func found(_ results: [(unit: String, highlight: String)]) -> String {
+    let list = results.map { #"{"work_unit": \#($0.unit), "score": 0, "highlight": \#($0.highlight)}"# }
+    return #"""
+      {"results": [\#(list.joined(separator: ", "))], "total_count": \#(results.count), "total_is_exact": true,
+       "next_cursor": "", "indexed_position": 12, "partial": false}
+      """#
+  }
+
+  static let foundBySearch: [(name: String, value: String)] = [
+    (
+      "words",
+      found([(second, #""and <mark>hello</mark> back""#), (first, #""<mark>hello</mark>""#)])
+    ),
+    ("filters", found([(third, "null")])),
+  ]
+
   static let createdBatches: [(name: String, value: String)] = [
     ("array", created(after: 0, position: 7)), ("object", created(after: 2, position: 9)),
     ("lines", created(after: 4, position: 11)),

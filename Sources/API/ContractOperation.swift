@@ -55,6 +55,7 @@ extension Operation {
     case .lock: lock
     case .renewLock: renewLock
     case .releaseLock: releaseLock
+    case .search: search
     case .stream: stream
     case .livez: plain("livez", "Whether the process lives", [])
     case .readyz: readyz

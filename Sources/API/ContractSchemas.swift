@@ -5,7 +5,7 @@ internal import Model
 enum Schemas {
   /// `components.schemas`.
   static var all: String {
-    [units, writes, contexts, locks, streams, service].joined(separator: ",")
+    [units, writes, contexts, locks, search, streams, service].joined(separator: ",")
   }
 
   /// Names of an enumeration as JSON strings.
@@ -17,6 +17,8 @@ enum Schemas {
   private static let relationshipTypes = names(\.name, RelationshipType.self)
   private static let encodings = names(\.name, PayloadEncoding.self)
   static let whole = #""type":"integer","minimum":0,"maximum":\#(Limits.integerMax)"#
+
+  static var typeNumbers: String { numbers(WorkUnitType.self) }
 
   private static func numbers<Value: CaseIterable & RawRepresentable>(_: Value.Type) -> String
   where Value.RawValue == UInt8 {

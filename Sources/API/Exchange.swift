@@ -20,14 +20,15 @@ public final class Exchange {
   public var startedAt: UInt64 = 0
   /// The status that was answered; 0 before.
   public internal(set) var status: UInt16 = 0
-  /// The peer will send no more, or the connection is gone: who waits for a lock is not there to hold it.
+  /// The peer will send no more, or the connection is gone: who waits for a lock is not there to hold
+  /// it, and who searches is not there to be answered.
   public private(set) var isAbandoned = false
   /// Whether nothing is received, so that the peer's end would not be seen: then nobody waits for a lock.
   public var isBlind = false {
-    didSet { if isBlind, let waiting { services.engine.endWait(waiting) } }
+    didSet { if isBlind { waiting?.endWait(on: services.engine) } }
   }
-  /// The request for locks that this connection waits for.
-  private var waiting: LockRequest?
+  /// The request for locks, or the search, that this connection waits for.
+  private var waiting: (any Abandonable)?
   let services: LoopServices
   private var requestIDBytes = [UInt8](repeating: 0, count: Limits.requestIDBytesMax)
   private var requestIDCount = 0
@@ -49,17 +50,17 @@ public final class Exchange {
     return made
   }
 
-  /// A request for locks is under way, or no more.
-  func waits(for request: LockRequest?) {
+  /// A request that may be abandoned is under way, or no more.
+  func waits(for request: (any Abandonable)?) {
     waiting = request
     if isAbandoned { abandon() }
-    if isBlind, let request { services.engine.endWait(request) }
+    if isBlind { request?.endWait(on: services.engine) }
   }
 
   /// The peer has ended its side, or the connection is gone.
   public func abandon() {
     isAbandoned = true
-    if let waiting { services.engine.abandon(waiting) }
+    waiting?.abandon(on: services.engine)
   }
 
   /// Prepares for the request whose head is parsed.

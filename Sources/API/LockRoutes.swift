@@ -135,7 +135,7 @@ extension LoopServices {
     return Problem(.internal, "the request for locks has no outcome")
   }
 
-  private func requireJSON(_ exchange: Exchange) throws(Problem) {
+  func requireJSON(_ exchange: Exchange) throws(Problem) {
     guard try ContentType(exchange) == .json else {
       throw Problem(.unsupportedMediaType, "the body must be application/json")
     }

@@ -19,6 +19,7 @@ public enum Route {
     case lock = "GET /locks/{path}"
     case renewLock = "PUT /locks/{path}"
     case releaseLock = "DELETE /locks/{path}"
+    case search = "POST /search"
     case stream = "GET /stream"
     case livez = "GET /livez"
     case readyz = "GET /readyz"
@@ -44,19 +45,20 @@ public enum Route {
       case .lock: 10
       case .renewLock: 11
       case .releaseLock: 12
-      case .stream: 13
-      case .livez: 14
-      case .readyz: 15
-      case .healthz: 16
-      case .version: 17
-      case .metrics: 18
-      case .openapi: 19
-      case .none: 20
+      case .search: 13
+      case .stream: 14
+      case .livez: 15
+      case .readyz: 16
+      case .healthz: 17
+      case .version: 18
+      case .metrics: 19
+      case .openapi: 20
+      case .none: 21
       }
     }
     func takes(_ method: Method) -> Bool {
       switch self {
-      case .createUnit, .createUnits, .acquireLocks: method == .post
+      case .createUnit, .createUnits, .acquireLocks, .search: method == .post
       case .changeContext: method == .patch
       case .renewLock: method == .put
       case .releaseLock: method == .delete
@@ -79,7 +81,7 @@ public enum Route {
     /// For `Allow`: all methods of the path that `match` leads to.
     var methods: StaticString {
       switch self {
-      case .createUnit, .createUnits: "POST"
+      case .createUnit, .createUnits, .search: "POST"
       case .context: "GET, HEAD, PATCH"
       case .locks: "GET, HEAD, POST"
       case .lock: "GET, HEAD, PUT, DELETE"
@@ -100,6 +102,7 @@ public enum Route {
       case .context, .changeContext: ["/contexts/{id}"]
       case .locks, .acquireLocks: ["/locks"]
       case .lock, .renewLock, .releaseLock: ["/locks/{path}"]
+      case .search: ["/search"]
       case .stream: ["/stream", "/stream/sse", "/stream-sse"]
       case .livez: ["/livez"]
       case .readyz: ["/readyz"]
@@ -133,7 +136,7 @@ public enum Route {
       case .stream: [.contexts, .start, .streamTypes, .agents, .events, .lock, .lastEventID]
       case .readyz: [.verbose]
       case .openapi: [.ifNoneMatch]
-      case .livez, .healthz, .version, .metrics, .none: []
+      case .search, .livez, .healthz, .version, .metrics, .none: []
       }
     }
   }
@@ -183,6 +186,7 @@ public enum Route {
     if spells("workunits") { return .createUnits }
     if spells("contexts") { return .contexts }
     if spells("locks") { return .locks }
+    if spells("search") { return .search }
     if spells("openapi.json") { return .openapi }
     if spells("healthz") { return .healthz }
     if spells("stream") || spells("stream-sse") { return .stream }

@@ -59,3 +59,5 @@ public struct Ring<Element> {
     head = 0
   }
 }
+
+extension Ring: Sendable where Element: Sendable {}

@@ -30,6 +30,7 @@ public final class EngineMetrics: Sendable {
   let mailboxes: Gauge
   let store: StoreMetrics
   let process: ProcessMetrics
+  let search: SearchMetrics
 
   public init(_ registry: Registry) {
     units = registry.counter("engram_units_appended_total", "Units sequenced into the log.")
@@ -71,5 +72,6 @@ public final class EngineMetrics: Sendable {
       "engram_mailbox_messages", "Messages between the home loop and the others that wait.")
     store = StoreMetrics(registry)
     process = ProcessMetrics(registry)
+    search = SearchMetrics(registry)
   }
 }

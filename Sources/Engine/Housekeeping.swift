@@ -69,6 +69,7 @@ final class Housekeeping: TimerTarget, @unchecked Sendable {
 
   private func gauge(_ engine: LiveEngine, _ persisted: Position) {
     let metrics = engine.metrics
+    engine.search?.indexer.gauge()
     metrics.position.set(Int64(clamping: engine.home.tail.rawValue))
     metrics.applied.set(Int64(clamping: engine.applier.appliedPosition.rawValue))
     metrics.persisted.set(Int64(clamping: persisted.rawValue))

@@ -21,6 +21,8 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
   let log: LocalLog
   let disk: RingDisk
   let applier: Applier
+  /// Nil: without search.
+  let search: SearchService?
   let metrics: EngineMetrics
   private let readPool: ReadPool
   private let housekeeping: Housekeeping
@@ -48,7 +50,8 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
   }
 
   init(
-    _ parts: RecoveredParts, loops: [EventLoop], metrics: EngineMetrics, applier: Applier, readPool: ReadPool
+    _ parts: RecoveredParts, loops: [EventLoop], metrics: EngineMetrics, applier: Applier, readPool: ReadPool,
+    search: SearchService?
   ) {
     homeLoop = loops[0]
     store = parts.store
@@ -57,6 +60,7 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
     self.metrics = metrics
     self.applier = applier
     self.readPool = readPool
+    self.search = search
     home = parts.home
     housekeeping = Housekeeping()
     home.surroundings = self
@@ -81,6 +85,8 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
   /// locks have their full time again. Before the loops start.
   public func start(_ begun: @escaping @Sendable () -> Void = {}) {
     applier.start()
+    search?.indexer.start()
+    search?.start()
     onBegun = begun
     alarm.home = home
     let housekeeping = housekeeping
@@ -91,6 +97,8 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
     }
   }
 
+  /// Nil: without search. Any thread.
+  public var indexer: Indexer? { search?.indexer }
   public var state: Condition { condition.withLock { $0 } }
   /// Whether everything that readiness looks at is as it should be. Any thread; one load.
   public var isReady: Bool { ready.load(ordering: .relaxed) }
@@ -159,6 +167,7 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
   public func publish(_ batch: Batch) {
     for engine in engines where engine.loop !== homeLoop { engine.post(.published(batch)) }
     applier.enqueue(batch)
+    search?.indexer.enqueue(batch)
     engines[0].observer?.published(batch)
     housekeeping.lastCommit = homeLoop.now
   }
@@ -225,12 +234,14 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
   /// Ends the work that comes back to the loops. Before they end; not on one of them.
   public func quiesce() {
     disk.shutDown()
+    search?.close()
     readPool.close()
   }
 
-  /// Ends the applier and closes log and store. After the loops have ended.
+  /// Ends applier and indexer, and closes log and store. After the loops have ended.
   public func close() {
     applier.stop()
+    search?.indexer.stop()
     log.close()
     store.close()
   }

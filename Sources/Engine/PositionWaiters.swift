@@ -16,6 +16,15 @@ struct PositionWaiters {
 
   var isEmpty: Bool { waiters.isEmpty }
 
+  /// The highest position up to `head` that somebody waits for.
+  func newest(through head: Position) -> Position? {
+    var newest: Position?
+    for waiter in waiters where waiter.position <= head && waiter.position > newest ?? .zero {
+      newest = waiter.position
+    }
+    return newest
+  }
+
   mutating func add(_ position: Position, _ body: @escaping @Sendable () -> Void) -> Ticket {
     lastTicket += 1
     waiters.append(Waiter(ticket: lastTicket, position: position, body: body))

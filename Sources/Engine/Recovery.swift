@@ -2,6 +2,7 @@ package import Bytes
 public import EventLoop
 internal import Glibc
 public import Model
+internal import Search
 public import Storage
 public import WAL
 
@@ -116,10 +117,11 @@ extension Home {
 extension LiveEngine {
   /// Opens log (`wal/`) and store (`db/`) below `directory`, which exists and is locked, recovers what the last
   /// process left, and wires an engine over `loops`, which are not started yet. Blocks.
+  /// - Parameter search: whether units are indexed, below `search/`. An index that can't be opened stops no start.
   public static func open(
     _ directory: String, loops: [EventLoop], limits: EngineLimits = EngineLimits(),
     configuration: LogConfiguration = LogConfiguration(), storeOptions: StoreOptions = StoreOptions(),
-    metrics: EngineMetrics, onFatal: @escaping @Sendable (String) -> Void
+    search: Bool = false, metrics: EngineMetrics, onFatal: @escaping @Sendable (String) -> Void
   ) throws(StartError) -> (LiveEngine, StartReport) {
     var report = StartReport()
     let disk = try Recovery.disk("\(directory)/wal", loops[0])
@@ -161,9 +163,12 @@ extension LiveEngine {
       report.registrationFault = registration.reason
       let home = try Home(
         recovered: log, batches: batches, store: store, limits: limits, metrics: metrics, pool: pool)
+      let service =
+        search
+        ? Recovery.search(directory, identity, store, applier, head: report.tail, metrics) : nil
       let engine = LiveEngine(
         RecoveredParts(store: store, disk: disk, log: log, home: home, batches: batches), loops: loops,
-        metrics: metrics, applier: applier, readPool: try ReadPool())
+        metrics: metrics, applier: applier, readPool: try ReadPool(), search: service)
       engine.onFatal = onFatal
       return (engine, report)
     } catch {
@@ -195,6 +200,18 @@ private enum Recovery {
       if !records.isEmpty { try store.apply(records, upTo: upTo) }
     }
     if next > 0 { try store.flush(wait: false) }
+  }
+
+  static func search(
+    _ directory: String, _ identity: LogID, _ store: any EventStore, _ applier: Applier, head: Position,
+    _ metrics: EngineMetrics
+  ) -> SearchService {
+    let files = SearchFiles(directory: directory, log: identity.bytes)
+    let metrics = metrics.search
+    let indexer = Indexer(store: store, applier: applier, files: files, head: head, metrics: metrics)
+    return SearchService(indexer: indexer, store: store, metrics: metrics) { () throws(SearchError) in
+      try files.finder()
+    }
   }
 
   static func disk(_ path: String, _ loop: EventLoop) throws(StartError) -> RingDisk {

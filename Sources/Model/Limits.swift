@@ -44,6 +44,9 @@ public enum Limits {
   /// Units of one batch: it is decided in one turn of the loop. Answer: 400 `invalid_request`.
   public static let batchUnitsMax = 1000
 
+  /// Bytes of a time in a request: any number of digits behind the point may be given. Answer: 400 `invalid_request`.
+  public static let timeBytesMax = 64
+
   // MARK: Contexts
 
   /// Agents that a context lists: the whole list is in each of its events. Later ones post unlisted.
@@ -138,10 +141,20 @@ public enum Limits {
   public static let searchTextBytesMax = 4 << 10
   /// Words and phrases of a search. Each is a lookup in the index. Answer: 400 `invalid_request`.
   public static let searchTermsMax = 64
+  /// Tokens that the words and phrases of a search come to. Each is a lookup in the index. Answer: 400
+  /// `invalid_request`.
+  public static let searchTokensMax = 512
+  /// Bytes of a text that are looked at for a highlight, from its beginning. Answer: no highlight of what comes later.
+  public static let highlightBytesMax = 256 << 10
+  /// Characters of a highlight, without its marks.
+  public static let highlightCharacters = 200
   /// Contexts that one search names. Answer: 400 `invalid_request`.
   public static let searchContextsMax = 256
   /// Agents that one search names. Answer: 400 `invalid_request`.
   public static let searchAgentsMax = 256
+  /// Characters of a search's cursor: that of one for `searchTermsMax` words, and some more. Answer: 400
+  /// `invalid_request`.
+  public static let searchCursorBytesMax = 512
   /// Microseconds that a search may wait for `min_position`. Answer: 400 `invalid_request`.
   public static let searchWaitMicrosecondsMax: UInt64 = 30 * 1_000_000
   /// Nanoseconds that the index works on one query. Answer: what it has, with `partial`.

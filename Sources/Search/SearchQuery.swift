@@ -40,14 +40,19 @@ public struct SearchResume: Hashable, Sendable {
   public var score: Double = 0
   /// What scores are computed from: taken once, so that they stay the same from page to page. Relevance only.
   public var statistics: RankingStatistics?
+  /// The oldest position that was ranked, where the time limit let no page rank everything: the pages behind it rank
+  /// the same, and then what is older. Zero: everything was. Relevance only.
+  public var floor: Position
 
   public init(
-    through: Position, position: Position, score: Double = 0, statistics: RankingStatistics? = nil
+    through: Position, position: Position, score: Double = 0, statistics: RankingStatistics? = nil,
+    floor: Position = .zero
   ) {
     self.through = through
     self.position = position
     self.score = score
     self.statistics = statistics
+    self.floor = floor
   }
 }
 

@@ -5,6 +5,8 @@ public struct Configuration: Sendable {
   public var port: UInt16 = 8080
   public var dataDirectory = "./data"
   public var loops = 1
+  /// Whether units are indexed, and `POST /search` answers.
+  public var search = true
   public var version = "0"
   public var connections = ConnectionLimits()
 

@@ -60,7 +60,8 @@ public final class Server: @unchecked Sendable {
     let metrics = EngineMetrics(registry)
     do throws(StartError) {
       (engine, report) = try LiveEngine.open(
-        configuration.dataDirectory, loops: loops, metrics: metrics, onFatal: { ending.fail($0) })
+        configuration.dataDirectory, loops: loops, search: configuration.search, metrics: metrics,
+        onFatal: { ending.fail($0) })
     } catch {
       throw ServerFailure(error.isDamage ? EX_DATAERR : EX_IOERR, "\(configuration.dataDirectory): \(error)")
     }
@@ -154,6 +155,7 @@ public final class Server: @unchecked Sendable {
   /// Starts the loops and begins to accept.
   public func start() {
     logStart()
+    engine.indexer?.onNotice = { [logger] in IndexReport.log($0, logger) }
     let begun = Countdown(1)
     engine.start { begun.countDown() }
     for acceptor in acceptors {

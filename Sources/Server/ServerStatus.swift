@@ -1,5 +1,6 @@
 internal import API
 internal import Engine
+internal import Model
 internal import Synchronization
 internal import Telemetry
 
@@ -29,7 +30,16 @@ final class ServerStatus: ServiceStatus {
       ReadinessCheck(
         "load", !state.isOverloaded, state.isOverloaded ? "writes are refused" : "below the limits"),
       ReadinessCheck("lifecycle", !state.isDraining, state.isDraining ? "stopping" : "serving"),
+      ReadinessCheck("search", true, search),
     ]
+  }
+
+  /// The index is never a reason not to be ready: what is written is safe without it, and it catches up.
+  private var search: String {
+    guard let indexer = engine.indexer else { return "off" }
+    let (indexed, head) = (indexer.indexedPosition.rawValue, indexer.head.rawValue)
+    let state = indexer.isFailing ? "failing" : indexer.isRebuilding ? "rebuilding" : "following"
+    return "\(state), \(indexed) of \(max(indexed, head)) events indexed"
   }
 
   var exposition: [UInt8] { registry.render() }

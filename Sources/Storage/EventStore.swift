@@ -82,6 +82,11 @@ public protocol EventStore: AnyObject, Sendable {
   /// Hands the event at a position to `body`, whatever its kind: for recovery. May read the disk.
   func event(at position: Position, _ body: (EventView) -> Void) throws(StoreError) -> Presence
 
+  /// The lowest position of an event that is at or after `time`, among those that are applied to every family;
+  /// `appliedPosition().next` if there is none. Log time never falls along positions, so this is a bisection: log2(n)
+  /// events are looked at. May read the disk.
+  func position(atOrAfter time: LogTime) throws(StoreError) -> Position
+
   /// The locks that are held, each as the latest event of its path (acquired or renewed), in order of path, until `body`
   /// says false: for recovery. As of what is applied to the family `locks`; before the first `apply` that is
   /// `marksAtOpen[.locks]`. May read the disk.

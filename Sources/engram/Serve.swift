@@ -23,7 +23,7 @@ struct Serve: ParsableCommand {
     help: "Event loops, one thread each. (default: one less than there are online processors, at least 1)")
   var loops: Int?
 
-  @Flag(help: "Don't index for search. (There is no search in this version.)")
+  @Flag(help: "Don't index what is posted: POST /search is answered by 503. (default: units are indexed)")
   var noSearch = false
 
   @Option(help: "trace, debug, info, notice, warning, error or critical. (default: info)")
@@ -43,6 +43,7 @@ struct Serve: ParsableCommand {
     configuration.port = port
     configuration.dataDirectory = setting(dataDir, "DATA_DIR") ?? "./data"
     configuration.loops = try loopCount()
+    configuration.search = try !withoutSearch()
     let level = setting(logLevel, "LOG_LEVEL") ?? "info"
     guard let level = Logger.Level(rawValue: level) else {
       throw ValidationError(
@@ -70,6 +71,15 @@ struct Serve: ParsableCommand {
     }
     guard let count = Int(text) else { throw ValidationError("ENGRAM_LOOPS \(text): expected a number") }
     return try checked(count)
+  }
+
+  private func withoutSearch() throws -> Bool {
+    guard !noSearch, let text = setting(nil, "NO_SEARCH") else { return noSearch }
+    switch text.lowercased() {
+    case "1", "true", "yes", "on": return true
+    case "", "0", "false", "no", "off": return false
+    default: throw ValidationError("ENGRAM_NO_SEARCH \(text): expected true or false")
+    }
   }
 
   private func checked(_ count: Int) throws -> Int {

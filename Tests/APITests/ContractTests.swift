@@ -248,12 +248,13 @@ import Testing
     // Each throws what is wrong with it, and fails the test.
     for (_, value) in Examples.newLocks { try Array(value.utf8).withUnsafeBytes { _ = try LockDraft($0) } }
     for (_, value) in Examples.renewals { try Array(value.utf8).withUnsafeBytes { _ = try LockRenewal($0) } }
+    for (_, value) in Examples.searches { try Array(value.utf8).withUnsafeBytes { _ = try SearchDraft($0) } }
     for (_, value) in Examples.contextPatches {
       try Array(value.utf8).withUnsafeBytes { _ = try ContextPatch($0) }
     }
     for (requests, answers) in [
       (Examples.newLocks, Examples.grantedLocks), (Examples.renewals, Examples.renewedLocks),
-      (Examples.contextPatches, Examples.changedContexts),
+      (Examples.contextPatches, Examples.changedContexts), (Examples.searches, Examples.foundBySearch),
     ] {
       #expect(requests.map(\.name) == answers.map(\.name))
     }

@@ -28,6 +28,7 @@ import Testing
     ("/workunit/0190-x/payload", .payload, "0190-x"),
     ("/workunits/team", .units, "team"),
     ("/contexts/team/workunits", .units, "team"),
+    ("/search", .search, ""),
     ("/stream", .stream, ""),
     ("/stream/sse", .stream, ""),
     ("/stream-sse", .stream, ""),

@@ -14,11 +14,11 @@ from harness import ROOT, Names, Server, http_request, quoted, unit, until, uuid
 
 TOOLS = ROOT / ".build" / "tools"
 STREAMS = ("/stream", "/stream/sse", "/stream-sse")
-CHANGING = {"timestamp", "created_at", "updated_at", "position", "request_id", "token", "acquired_at", "expires_at"}
+CHANGING = {"timestamp", "created_at", "updated_at", "position", "request_id", "token", "acquired_at", "expires_at", "indexed_position"}
 MADE_UP_ID = "019b7c9e-"
 """Ids that the server makes stand in the examples with this beginning."""
 WRITES = (
-    ("/workunit", "post"), ("/workunits", "post"), ("/contexts/{id}", "patch"), ("/locks", "post"), ("/locks/{path}", "put"))
+    ("/workunit", "post"), ("/workunits", "post"), ("/search", "post"), ("/contexts/{id}", "patch"), ("/locks", "post"), ("/locks/{path}", "put"))
 """Those whose examples are played, in order: what one leaves is what the next one needs."""
 
 for packages in glob.glob(str(TOOLS / "venv" / "lib" / "python3*" / "site-packages")):

@@ -252,6 +252,7 @@ import Testing
     #expect(throws: StoreError.self) { try store.sequences(bytes("a")) }
     #expect(throws: StoreError.self) { try store.unitBytes(UnitID(high: 0, low: 1)) }
     #expect(throws: StoreError.self) { try store.eventBytes(at: 1) }
+    #expect(throws: StoreError.self) { try store.position(atOrAfter: LogTime(microseconds: 0)) }
     #expect(throws: StoreError.self) { try store.heldLocks() }
     #expect(throws: StoreError.self) { try store.lastRestart() }
     _ = store.health()

@@ -298,6 +298,16 @@ public final class SimulatedStore: EventStore, Sendable {
     return hand(record, to: body)
   }
 
+  public func position(atOrAfter time: LogTime) throws(StoreError) -> Position {
+    try call("find a time") { state in
+      let applied = state.marks.lowest
+      let found = state.records.indices.first { index in
+        state.positions[index] <= applied.rawValue && state.view(index) { $0.logTime >= time }
+      }
+      return found.map { Position(state.positions[$0]) } ?? applied.next
+    }
+  }
+
   public func locks(_ body: (EventView) -> Bool) throws(StoreError) -> ScanEnd {
     let records = try call("list locks") { $0.heldLocks() }
     return scan(records, limit: .max, bytesMax: .max, body).end

@@ -81,6 +81,9 @@ final class MovingStore: EventStore, @unchecked Sendable {
   func event(at position: Position, _ body: (EventView) -> Void) throws(StoreError) -> Presence {
     try inner.event(at: position, body)
   }
+  func position(atOrAfter time: LogTime) throws(StoreError) -> Position {
+    try moving(.disk) { () throws(StoreError) in try inner.position(atOrAfter: time) }
+  }
   func locks(_ body: (EventView) -> Bool) throws(StoreError) -> ScanEnd { try inner.locks(body) }
   func lastRestart() throws(StoreError) -> StoredRestart? { try inner.lastRestart() }
   func lowestPosition() throws(StoreError) -> Position? { try inner.lowestPosition() }
