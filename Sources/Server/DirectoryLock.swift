@@ -23,7 +23,12 @@ final class DirectoryLock {
     }
   }
 
-  deinit { close(descriptor) }
+  /// Unlocks before it closes: between fork(2) and execve(2) a child of this process has the descriptor too, and would
+  /// keep the lock for that long.
+  deinit {
+    _ = flock(descriptor, LOCK_UN)
+    close(descriptor)
+  }
 
   /// Makes a directory and those above it.
   private static func make(_ path: String) throws(Failure) {

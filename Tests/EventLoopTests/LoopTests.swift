@@ -129,7 +129,8 @@ extension WithRing {
         _ = loop.sync {}
         let before = loop.counters.turns.value
         usleep(50_000)
-        #expect(loop.counters.turns.value - before <= 2)
+        // One or two that end what woke it. One that spins makes thousands.
+        #expect(loop.counters.turns.value - before < 20)
       }
     }
 

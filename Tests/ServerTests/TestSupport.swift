@@ -9,8 +9,9 @@ import Testing
 /// Tests with a real server run one after the other: they block the threads of Swift's pool, of which there are few.
 @Suite(.serialized) enum WithServer {}
 
-/// Seconds that a test waits for what must happen, before it says that it didn't.
-let patience = 20
+/// Seconds that a test waits for what must happen, before it says that it didn't. Long: a busy machine's disk may
+/// stand still for half a minute, and who doesn't fail doesn't wait.
+let patience = 120
 
 /// A directory of the test's own, gone with it.
 final class TemporaryDirectory {

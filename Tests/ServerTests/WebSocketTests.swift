@@ -22,8 +22,10 @@ extension WithServer {
       return client
     }
 
-    /// Allocations of one in a debug build, measured: 6.2. A POST has 12.3.
+    /// Allocations of one in a debug build, measured: 6.2. A POST has 12.3. A turn of the loop has one or two of its
+    /// own; how many publishes share a turn is the machine's affair.
     private static let perPublish = 7.0
+    private static let perTurn = 2.0
 
     private static func publish(_ ref: Int, _ member: String = "") -> [UInt8] {
       Client.masked(
@@ -166,7 +168,7 @@ extension WithServer {
         }
         let each = Double(least.allocations) / 2000
         print("publish: \(each) allocations, \(Double(least.enqueues) / 2000) enqueues, \(least.turns) turns")
-        #expect(each <= Self.perPublish)
+        #expect(each <= Self.perPublish + Self.perTurn * Double(least.turns) / 2000)
         #expect(least.enqueues == 0)
       }
     }
