@@ -28,6 +28,7 @@ struct ContractDocument: Sendable {
         {"name": "units", "description": "Work units: what agents post."},
         {"name": "contexts", "description": "What units are posted into."},
         {"name": "locks", "description": "Who works on what: each has one holder at most, for a time."},
+        {"name": "graph", "description": "What units lead to, along their relationships."},
         {"name": "streams", "description": "Following live."},
         {"name": "service", "description": "How the server is."}
       ],

@@ -55,6 +55,8 @@ extension Operation {
     case .lock: lock
     case .renewLock: renewLock
     case .releaseLock: releaseLock
+    case .relationships: relationships
+    case .searchRelationships: searchRelationships
     case .stream: stream
     case .livez: plain("livez", "Whether the process lives", [])
     case .readyz: readyz

@@ -74,6 +74,8 @@ extension LoopServices {
       case .lock: try await lock(exchange, route.subject)
       case .renewLock: try await renewLock(exchange, route.subject)
       case .releaseLock: try await releaseLock(exchange, route.subject)
+      case .relationships: try await relationships(exchange, route.subject)
+      case .searchRelationships: try await searchRelationships(exchange)
       case .metrics: try exposition(exchange)
       case .openapi: try contract(exchange)
       case .stream:

@@ -19,6 +19,8 @@ public enum Route {
     case lock = "GET /locks/{path}"
     case renewLock = "PUT /locks/{path}"
     case releaseLock = "DELETE /locks/{path}"
+    case relationships = "GET /workunit/{id}/relationships"
+    case searchRelationships = "POST /search/relationships"
     case stream = "GET /stream"
     case livez = "GET /livez"
     case readyz = "GET /readyz"
@@ -44,19 +46,21 @@ public enum Route {
       case .lock: 10
       case .renewLock: 11
       case .releaseLock: 12
-      case .stream: 13
-      case .livez: 14
-      case .readyz: 15
-      case .healthz: 16
-      case .version: 17
-      case .metrics: 18
-      case .openapi: 19
-      case .none: 20
+      case .relationships: 13
+      case .searchRelationships: 14
+      case .stream: 15
+      case .livez: 16
+      case .readyz: 17
+      case .healthz: 18
+      case .version: 19
+      case .metrics: 20
+      case .openapi: 21
+      case .none: 22
       }
     }
     func takes(_ method: Method) -> Bool {
       switch self {
-      case .createUnit, .createUnits, .acquireLocks: method == .post
+      case .createUnit, .createUnits, .acquireLocks, .searchRelationships: method == .post
       case .changeContext: method == .patch
       case .renewLock: method == .put
       case .releaseLock: method == .delete
@@ -79,7 +83,7 @@ public enum Route {
     /// For `Allow`: all methods of the path that `match` leads to.
     var methods: StaticString {
       switch self {
-      case .createUnit, .createUnits: "POST"
+      case .createUnit, .createUnits, .searchRelationships: "POST"
       case .context: "GET, HEAD, PATCH"
       case .locks: "GET, HEAD, POST"
       case .lock: "GET, HEAD, PUT, DELETE"
@@ -100,6 +104,8 @@ public enum Route {
       case .context, .changeContext: ["/contexts/{id}"]
       case .locks, .acquireLocks: ["/locks"]
       case .lock, .renewLock, .releaseLock: ["/locks/{path}"]
+      case .relationships: ["/workunit/{id}/relationships"]
+      case .searchRelationships: ["/search/relationships"]
       case .stream: ["/stream", "/stream/sse", "/stream-sse"]
       case .livez: ["/livez"]
       case .readyz: ["/readyz"]
@@ -130,6 +136,8 @@ public enum Route {
       case .lock: [.resourcePath]
       case .renewLock: [.resourcePath, .callingAgent]
       case .releaseLock: [.resourcePath, .callingAgent, .holder, .lockID, .force]
+      case .relationships: [.unitID, .direction, .relationshipTypes, .depth, .graphLimit]
+      case .searchRelationships: []
       case .stream: [.contexts, .start, .streamTypes, .agents, .events, .lock, .lastEventID]
       case .readyz: [.verbose]
       case .openapi: [.ifNoneMatch]
@@ -169,9 +177,15 @@ public enum Route {
       if spells(first, "workunit") { return Match(name: .unit, subject: second) }
       if spells(first, "workunits") { return Match(name: .units, subject: second) }
       if spells(first, "contexts") { return Match(name: .context, subject: second) }
+      if spells(first, "search"), spells(second, "relationships") {
+        return Match(name: .searchRelationships, subject: nothing)
+      }
       return spells(first, "stream") && spells(second, "sse") ? Match(name: .stream, subject: nothing) : nil
     }
     if spells(first, "workunit"), spells(third, "payload") { return Match(name: .payload, subject: second) }
+    if spells(first, "workunit"), spells(third, "relationships") {
+      return Match(name: .relationships, subject: second)
+    }
     if spells(first, "contexts"), spells(third, "workunits") { return Match(name: .units, subject: second) }
     return nil
   }

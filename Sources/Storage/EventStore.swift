@@ -90,8 +90,9 @@ public protocol EventStore: AnyObject, Sendable {
   /// Whom these units name and who names them, unit by unit in this order: of each first what it names, as its list has
   /// it, then who names it, oldest first; until `body` returns false. All as of one moment. Nothing is asked of the units
   /// themselves: neither need they exist, nor those that they name. May read the disk.
+  /// - Parameter after: where an earlier call stopped: a relationship of the same units that it handed over.
   func relations(
-    of units: [UnitID], _ directions: RelationDirections, _ body: (Relation) -> Bool
+    of units: [UnitID], _ directions: RelationDirections, after: Relation?, _ body: (Relation) -> Bool
   ) throws(StoreError) -> ScanEnd
 
   /// Where units stand, for each id: nil where no unit has it. Looked up together. May read the disk.
@@ -163,17 +164,6 @@ public struct UnitLocation: Hashable, Sendable {
   }
 }
 
-/// Which way relationships are followed.
-public struct RelationDirections: OptionSet, Hashable, Sendable {
-  public var rawValue: UInt8
-  public init(rawValue: UInt8) { self.rawValue = rawValue }
-  /// To whom a unit names.
-  public static let outgoing = RelationDirections(rawValue: 1)
-  /// To who names a unit.
-  public static let incoming = RelationDirections(rawValue: 2)
-  public static let both: RelationDirections = [.outgoing, .incoming]
-}
-
 /// A relationship as it is seen from one of its ends.
 public struct Relation: Hashable, Sendable {
   /// Which of the units that were asked for sees it.
@@ -186,13 +176,18 @@ public struct Relation: Hashable, Sendable {
   public var isIncoming: Bool
   /// Its place in the list of the unit that names the other.
   public var index: UInt16
+  /// Of an incoming one: the position of the other unit. Else zero.
+  public var source: Position
 
-  public init(unit: Int, other: UnitID, type: UInt8, isIncoming: Bool, index: UInt16) {
+  public init(
+    unit: Int, other: UnitID, type: UInt8, isIncoming: Bool, index: UInt16, source: Position = .zero
+  ) {
     self.unit = unit
     self.other = other
     self.type = type
     self.isIncoming = isIncoming
     self.index = index
+    self.source = source
   }
 }
 

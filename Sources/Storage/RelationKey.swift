@@ -35,6 +35,14 @@ enum RelationKey {
     return key
   }
 
+  /// The first key to look at for a unit's relationships. Behind one that its list has, that is the list again.
+  static func start(_ id: UnitID, _ directions: RelationDirections, after: Relation?) -> [UInt8] {
+    guard let after, after.isIncoming else {
+      return key(id, directions.contains(.outgoing) ? outgoing : incoming)
+    }
+    return incoming(id, source: after.source, index: after.index) + [0]
+  }
+
   static func edge(_ other: UnitID, _ type: UInt8) -> [UInt8] {
     var value: [UInt8] = []
     StoreKey.append(other.high, to: &value)

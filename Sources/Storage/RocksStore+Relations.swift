@@ -3,29 +3,30 @@ public import Model
 
 extension RocksStore {
   public func relations(
-    of units: [UnitID], _ directions: RelationDirections, _ body: (Relation) -> Bool
+    of units: [UnitID], _ directions: RelationDirections, after: Relation?, _ body: (Relation) -> Bool
   ) throws(StoreError) -> ScanEnd {
     let operation: StaticString = "follow relationships"
     try checkOpen(operation)
-    guard !units.isEmpty, !directions.isEmpty else { return .exhausted }
+    let first = after?.unit ?? 0
+    guard units.indices.contains(first), !directions.isEmpty else { return .exhausted }
     // One cursor sees one moment, whatever is applied meanwhile.
     let cursor = RocksCursor(
       database, .relations, from: [], to: StoreKey.end(of: [0, 0]), .disk, withinPrefix: true, for: operation)
-    for (place, unit) in units.enumerated() {
-      cursor.seek(
-        RelationKey.key(unit, directions.contains(.outgoing) ? RelationKey.outgoing : RelationKey.incoming))
+    for place in first..<units.count {
+      let passed = place == first ? after : nil
+      cursor.seek(RelationKey.start(units[place], directions, after: passed))
       while cursor.isValid {
         let key = cursor.key
-        guard key.count >= RelationKey.outgoingKeyBytes, RelationKey.unit(key) == unit else { break }
-        let isIncoming = key[RelationKey.prefixBytes] == RelationKey.incoming
-        if isIncoming {
+        guard key.count >= RelationKey.outgoingKeyBytes, RelationKey.unit(key) == units[place] else { break }
+        if key[RelationKey.prefixBytes] == RelationKey.outgoing {
+          let index = passed.map { Int($0.index) + 1 } ?? 0
+          if try !RocksStore.list(cursor.value, place, from: index, operation, body) { return .stopped }
+        } else {
           guard directions.contains(.incoming) else { break }
           guard let relation = Relation(place, key, cursor.value) else {
             throw RocksStore.brokenEdge(operation)
           }
           if !body(relation) { return .stopped }
-        } else if try !RocksStore.list(cursor.value, place, operation, body) {
-          return .stopped
         }
         cursor.next()
       }
@@ -34,11 +35,14 @@ extension RocksStore {
     return .exhausted
   }
 
-  /// Hands over a unit's own list.
+  /// Hands over a unit's own list, from its element `first` on.
   private static func list(
-    _ value: UnsafeRawBufferPointer, _ place: Int, _ operation: StaticString, _ body: (Relation) -> Bool
+    _ value: UnsafeRawBufferPointer, _ place: Int, from first: Int, _ operation: StaticString,
+    _ body: (Relation) -> Bool
   ) throws(StoreError) -> Bool {
-    for index in 0..<value.count / RelationKey.edgeBytes {
+    let count = value.count / RelationKey.edgeBytes
+    guard count * RelationKey.edgeBytes == value.count else { throw brokenEdge(operation) }
+    for index in min(first, count)..<count {
       guard let (other, type) = RelationKey.edge(value, index), let number = UInt16(exactly: index) else {
         throw brokenEdge(operation)
       }
@@ -115,10 +119,13 @@ extension Relation {
   /// Of an entry of a unit's incoming edges.
   init?(_ unit: Int, _ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
     guard key.count == RelationKey.incomingKeyBytes, value.count == RelationKey.edgeBytes,
+      let source: UInt64 = key.number(at: RelationKey.outgoingKeyBytes),
       let index: UInt16 = key.number(at: RelationKey.outgoingKeyBytes + 8),
       let (other, type) = RelationKey.edge(value)
     else { return nil }
-    self.init(unit: unit, other: other, type: type, isIncoming: true, index: index.byteSwapped)
+    self.init(
+      unit: unit, other: other, type: type, isIncoming: true, index: index.byteSwapped,
+      source: Position(source.byteSwapped))
   }
 }
 

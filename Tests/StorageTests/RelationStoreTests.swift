@@ -15,7 +15,9 @@ import Testing
   private static func incoming(_ other: UInt64, _ type: RelationshipType, _ index: UInt16, of unit: Int = 0)
     -> Relation
   {
-    Relation(unit: unit, other: id(other), type: type.rawValue, isIncoming: true, index: index)
+    Relation(
+      unit: unit, other: id(other), type: type.rawValue, isIncoming: true, index: index,
+      source: Position(other))
   }
 
   @Test(arguments: StoreKind.allCases)
@@ -68,7 +70,7 @@ import Testing
     try store.apply(history.records, batch: 7)
     var found: [Relation] = []
     let ids = [Self.id(52), Self.id(7), Self.id(52), Self.id(60)]
-    var end = try store.relations(of: ids, .both) {
+    var end = try store.relations(of: ids, .both, after: nil) {
       found.append($0)
       return true
     }
@@ -79,11 +81,46 @@ import Testing
       found == first + [Self.outgoing(51, .causes, 0, of: 1), Self.outgoing(52, .causes, 1, of: 1)] + third)
     for limit in [1, 49, 50, 51, 52, 60] {
       found = []
-      end = try store.relations(of: ids, .both) {
+      end = try store.relations(of: ids, .both, after: nil) {
         found.append($0)
         return found.count < limit
       }
       #expect(end == .stopped && found.count == limit)
+    }
+  }
+
+  @Test(arguments: StoreKind.allCases)
+  func aWalkGoesOnBehindWhereItStopped(_ kind: StoreKind) throws {
+    let directory = try TestDirectory()
+    let store = try kind.open(directory)
+    defer { store.close() }
+    let seed = UInt64.random(in: 0..<1000)
+    print("walks that go on: seed \(seed)")
+    var random = SeededRandom(seed: seed)
+    var history = HistoryMaker()
+    for _ in 1...60 { history.relatedUnit(bytes("a"), &random) }
+    try store.apply(history.records)
+    let ids = (1...70).map { Self.id($0) }
+    for directions in [.outgoing, .incoming, .both] as [RelationDirections] {
+      var all: [Relation] = []
+      _ = try store.relations(of: ids, directions, after: nil) {
+        all.append($0)
+        return true
+      }
+      #expect(all.count > 60)
+      for count in [1, 2, 7] {
+        var found: [Relation] = []
+        var end = ScanEnd.stopped
+        while end == .stopped {
+          var left = count
+          end = try store.relations(of: ids, directions, after: found.last) {
+            found.append($0)
+            left -= 1
+            return left > 0
+          }
+        }
+        #expect(found == all, "\(directions) by \(count)")
+      }
     }
   }
 

@@ -243,7 +243,9 @@ struct PlainRelations {
             Relation(
               unit: 0, other: found.target, type: found.type.rawValue, isIncoming: false, index: found.index))
           incoming[found.target, default: []].append(
-            Relation(unit: 0, other: source, type: found.type.rawValue, isIncoming: true, index: found.index))
+            Relation(
+              unit: 0, other: source, type: found.type.rawValue, isIncoming: true, index: found.index,
+              source: event.position))
           return true
         }
       }
@@ -259,7 +261,7 @@ struct PlainRelations {
 extension EventStore {
   func relations(of id: UnitID, _ directions: RelationDirections = .both) throws(StoreError) -> [Relation] {
     var found: [Relation] = []
-    let end = try relations(of: [id], directions) {
+    let end = try relations(of: [id], directions, after: nil) {
       found.append($0)
       return true
     }

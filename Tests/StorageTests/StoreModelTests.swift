@@ -147,7 +147,7 @@ import Testing
     let ids = (0..<20).map { _ in EventSamples.unitID(UInt64.random(in: 1...end, using: &random)) }
     for directions in [.outgoing, .incoming, .both] as [RelationDirections] {
       var found: [Relation] = []
-      _ = try store.relations(of: ids, directions) {
+      _ = try store.relations(of: ids, directions, after: nil) {
         found.append($0)
         return true
       }

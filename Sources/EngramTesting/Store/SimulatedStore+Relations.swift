@@ -32,7 +32,10 @@ extension SimulatedStore.State {
     guard directions.contains(.incoming) else { return found }
     for edge in naming[id] ?? [] where holds(.relations, edge.record) {
       guard let other = view(edge.record, { $0.unit?.id }) else { continue }
-      found.append(Relation(unit: unit, other: other, type: edge.type, isIncoming: true, index: edge.index))
+      found.append(
+        Relation(
+          unit: unit, other: other, type: edge.type, isIncoming: true, index: edge.index,
+          source: Position(positions[edge.record])))
     }
     return found
   }
@@ -40,11 +43,12 @@ extension SimulatedStore.State {
 
 extension SimulatedStore {
   public func relations(
-    of units: [UnitID], _ directions: RelationDirections, _ body: (Relation) -> Bool
+    of units: [UnitID], _ directions: RelationDirections, after: Relation?, _ body: (Relation) -> Bool
   ) throws(StoreError) -> ScanEnd {
-    let found = try call("follow relationships") { state in
+    var found = try call("follow relationships") { state in
       units.enumerated().flatMap { state.relations(of: $1, $0, directions) }
     }
+    if let after, let place = found.firstIndex(of: after) { found.removeFirst(place + 1) }
     return found.allSatisfy(body) ? .exhausted : .stopped
   }
 

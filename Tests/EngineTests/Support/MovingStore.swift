@@ -85,9 +85,11 @@ final class MovingStore: EventStore, @unchecked Sendable {
     try moving(.disk) { () throws(StoreError) in try inner.position(atOrAfter: time) }
   }
   func relations(
-    of units: [UnitID], _ directions: RelationDirections, _ body: (Relation) -> Bool
+    of units: [UnitID], _ directions: RelationDirections, after: Relation?, _ body: (Relation) -> Bool
   ) throws(StoreError) -> ScanEnd {
-    try moving(.disk) { () throws(StoreError) in try inner.relations(of: units, directions, body) }
+    try moving(.disk) { () throws(StoreError) in
+      try inner.relations(of: units, directions, after: after, body)
+    }
   }
   func locations(of ids: [UnitID]) throws(StoreError) -> [UnitLocation?] {
     try moving(.disk) { () throws(StoreError) in try inner.locations(of: ids) }
