@@ -100,6 +100,7 @@ import Testing
   private static let methods: [Route.Name: [(method: Method, name: Route.Name)]] = [
     .createUnit: [(.post, .createUnit)],
     .createUnits: [(.post, .createUnits)],
+    .search: [(.post, .search)],
     .context: [(.get, .context), (.head, .context), (.patch, .changeContext)],
     .locks: [(.get, .locks), (.head, .locks), (.post, .acquireLocks)],
     .lock: [(.get, .lock), (.head, .lock), (.put, .renewLock), (.delete, .releaseLock)],
