@@ -26,8 +26,12 @@ final class Database {
       case .read: SQLITE_OPEN_READWRITE
       case .examine: SQLITE_OPEN_READONLY
       }
+    guard engram_pages_register() == SQLITE_OK else {
+      throw SearchError(.operational, operation: "open", message: "SQLite doesn't take a file system")
+    }
     var opened: OpaquePointer?
-    let code = sqlite3_open_v2(path, &opened, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nil)
+    let code = sqlite3_open_v2(
+      path, &opened, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, ENGRAM_PAGES_VFS)
     guard let opened else {
       throw SearchError(.operational, operation: "open", message: "no memory for a connection")
     }
