@@ -103,6 +103,7 @@ import Testing
   private static let methods: [Route.Name: [(method: Method, name: Route.Name)]] = [
     .createUnit: [(.post, .createUnit)],
     .createUnits: [(.post, .createUnits)],
+    .search: [(.post, .search)],
     .searchRelationships: [(.post, .searchRelationships)],
     .context: [(.get, .context), (.head, .context), (.patch, .changeContext)],
     .locks: [(.get, .locks), (.head, .locks), (.post, .acquireLocks)],
