@@ -43,14 +43,16 @@ final class Database {
     sqlite3_busy_timeout(handle, 2000)
     try check(engram_search_register(handle), "add the tokenizer")
     try check(engram_score_register(handle), "add functions")
-    if access == .write {
-      sqlite3_wal_hook(
-        handle,
-        { frames, _, _, count in
-          frames?.assumingMemoryBound(to: Int.self).pointee = Int(count)
-          return SQLITE_OK
-        }, frames)
-    }
+  }
+
+  /// From now on `walFrames` is kept. To be called behind `wal_autocheckpoint`, which takes the same hook away.
+  func watchLog() {
+    sqlite3_wal_hook(
+      handle,
+      { frames, _, _, count in
+        frames?.assumingMemoryBound(to: Int.self).pointee = Int(count)
+        return SQLITE_OK
+      }, frames)
   }
 
   deinit {

@@ -49,6 +49,7 @@ public final class SearchIndex {
     try database.check(engram_pages_reserve(database.handle), "set up")
     try database.execute("PRAGMA page_size = \(options.pageBytes)", "set up")
     try SearchFile.configure(database, cacheBytes: options.cacheBytes)
+    database.watchLog()
     if try database.number("SELECT count(*) FROM sqlite_schema", "look into") == 0 {
       try SearchFile.make(database, log: log, span: options.partPositions)
     }
