@@ -27,6 +27,7 @@ func suite(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 let documents: [String: [String]] = [
   "API": ["LIMITS.md"],
   "EventLoop": ["EVENTLOOP.md"],
+  "Search": ["SEARCH.md"],
   "Storage": ["STORE.md"],
   "Telemetry": ["METRICS.md"],
   "WAL": ["WAL.md"],
@@ -52,7 +53,8 @@ let package = Package(
     .systemLibrary(name: "CRocksDB", providers: [.apt(["librocksdb-dev"])]),
     .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
     .target(
-      name: "CSearch", cSettings: [.unsafeFlags(["-O2"])], linkerSettings: [.linkedLibrary("sqlite3")]),
+      name: "CSearch", dependencies: ["CBytes"], cSettings: [.unsafeFlags(["-O2"])],
+      linkerSettings: [.linkedLibrary("sqlite3")]),
     // Without RTTI: the library has no type information of the class that this one extends.
     .target(name: "CRocksExtras", cxxSettings: [.unsafeFlags(["-O2", "-std=c++17", "-fno-rtti"])]),
     room("Bytes", ["CBytes"]),
@@ -85,7 +87,7 @@ let package = Package(
     room(
       "Server",
       [
-        "Bytes", "Model", "Telemetry", "EventLoop", "HTTP", "WAL", "Storage", "Notifier", "Engine",
+        "Bytes", "Model", "Telemetry", "EventLoop", "HTTP", "WAL", "Storage", "Search", "Notifier", "Engine",
         "API", .product(name: "Logging", package: "swift-log"),
       ]),
     // Floor 6

@@ -26,8 +26,12 @@ final class Database {
       case .read: SQLITE_OPEN_READWRITE
       case .examine: SQLITE_OPEN_READONLY
       }
+    guard engram_pages_register() == SQLITE_OK else {
+      throw SearchError(.operational, operation: "open", message: "SQLite doesn't take a file system")
+    }
     var opened: OpaquePointer?
-    let code = sqlite3_open_v2(path, &opened, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nil)
+    let code = sqlite3_open_v2(
+      path, &opened, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, ENGRAM_PAGES_VFS)
     guard let opened else {
       throw SearchError(.operational, operation: "open", message: "no memory for a connection")
     }
@@ -39,14 +43,16 @@ final class Database {
     sqlite3_busy_timeout(handle, 2000)
     try check(engram_search_register(handle), "add the tokenizer")
     try check(engram_score_register(handle), "add functions")
-    if access == .write {
-      sqlite3_wal_hook(
-        handle,
-        { frames, _, _, count in
-          frames?.assumingMemoryBound(to: Int.self).pointee = Int(count)
-          return SQLITE_OK
-        }, frames)
-    }
+  }
+
+  /// From now on `walFrames` is kept. To be called behind `wal_autocheckpoint`, which takes the same hook away.
+  func watchLog() {
+    sqlite3_wal_hook(
+      handle,
+      { frames, _, _, count in
+        frames?.assumingMemoryBound(to: Int.self).pointee = Int(count)
+        return SQLITE_OK
+      }, frames)
   }
 
   deinit {

@@ -18,8 +18,11 @@ struct PhraseMatcher {
   /// Phrases, as terms that can match.
   let termCount: Int
   private var elements: [Element] = []
-  /// Bits of elements that are whole tokens, by these.
-  private var exact: [UInt64: [Int]] = [:]
+  /// Bits of a phrase's first token, and of its last one.
+  private var firsts: [UInt64]
+  private var lasts: [UInt64]
+  /// Tokens that are asked for as they stand, by their hash, and the bits of each.
+  private var exact: [UInt64: [(token: [UInt8], bits: [UInt64])]] = [:]
   private var prefixes: [Int] = []
   /// First bytes that elements have; most tokens of a text end here.
   private var firstBytes = [Bool](repeating: false, count: 256)
@@ -34,17 +37,30 @@ struct PhraseMatcher {
           let isLast = index + 1 == tokens.count
           elements.append(
             Element(
-              token: token, isPrefix: isLast && phrase.isPrefix, length: index + 1, isLast: isLast, term: term))
+              token: token, isPrefix: isLast && phrase.isPrefix, length: index + 1, isLast: isLast, term: term
+            ))
         }
       }
     }
+    firsts = [UInt64](repeating: 0, count: elements.count / 64 + 1)
+    lasts = firsts
+    let none = firsts
     for (index, element) in elements.enumerated() {
+      let bit: UInt64 = 1 << UInt64(index % 64)
+      if element.length == 1 { firsts[index / 64] |= bit }
+      if element.isLast { lasts[index / 64] |= bit }
       if let first = element.token.first { firstBytes[Int(first)] = true }
       if element.isPrefix {
         prefixes.append(index)
-      } else {
-        exact[element.token.withUnsafeBytes(Self.hash), default: []].append(index)
+        continue
       }
+      let hash = element.token.withUnsafeBytes(Self.hash)
+      var known = exact[hash, default: []]
+      if !known.contains(where: { $0.token == element.token }) { known.append((element.token, none)) }
+      for place in known.indices where known[place].token == element.token {
+        known[place].bits[index / 64] |= bit
+      }
+      exact[hash] = known
     }
   }
 
@@ -96,7 +112,8 @@ struct PhraseMatcher {
     }
 
     mutating func take(
-      _ flags: Tokenizer.Flags, _ token: UnsafeRawBufferPointer, _ range: Range<Int>, of matcher: PhraseMatcher
+      _ flags: Tokenizer.Flags, _ token: UnsafeRawBufferPointer, _ range: Range<Int>,
+      of matcher: PhraseMatcher
     ) {
       if !flags.contains(.colocated) {
         place.character += text.characters(in: place.offset..<range.lowerBound)
@@ -108,26 +125,35 @@ struct PhraseMatcher {
         for index in now.indices { now[index] = 0 }
       }
       guard let first = token.first, matcher.firstBytes[Int(first)] else { return }
-      for index in matcher.exact[PhraseMatcher.hash(token)] ?? []
-      where matcher.elements[index].token.elementsEqual(token) {
-        advance(index, range, isLone: false, matcher)
+      for known in matcher.exact[PhraseMatcher.hash(token)] ?? [] where known.token.elementsEqual(token) {
+        for word in known.bits.indices where known.bits[word] != 0 {
+          advance(known.bits[word], word, range, isLone: false, matcher)
+        }
       }
       for index in matcher.prefixes where token.starts(with: matcher.elements[index].token) {
-        advance(index, range, isLone: flags.contains(.pair), matcher)
+        let isLone = flags.contains(.pair)
+        advance(1 << UInt64(index % 64), index / 64, range, isLone: isLone, matcher)
       }
     }
 
-    private mutating func advance(_ index: Int, _ range: Range<Int>, isLone: Bool, _ matcher: PhraseMatcher) {
-      let element = matcher.elements[index]
-      guard element.length == 1 || before[(index - 1) / 64] & 1 << UInt64((index - 1) % 64) != 0 else { return }
-      now[index / 64] |= 1 << UInt64(index % 64)
-      guard element.isLast else { return }
-      let start = starts[(position - element.length + 1) % starts.count]
-      windows.add(
-        .init(
-          range: start.offset..<range.upperBound,
-          characters: start.character..<place.character + text.characters(in: range),
-          term: element.term, isLone: isLone))
+    /// The token is one of those whose bits, in this word of 64, are given.
+    private mutating func advance(
+      _ bits: UInt64, _ word: Int, _ range: Range<Int>, isLone: Bool, _ matcher: PhraseMatcher
+    ) {
+      let carried = word > 0 ? before[word - 1] >> 63 : 0
+      let reached = (before[word] << 1 | carried | matcher.firsts[word]) & bits
+      now[word] |= reached
+      var ends = reached & matcher.lasts[word]
+      while ends != 0 {
+        let element = matcher.elements[word * 64 + ends.trailingZeroBitCount]
+        ends &= ends - 1
+        let start = starts[(position - element.length + 1) % starts.count]
+        windows.add(
+          .init(
+            range: start.offset..<range.upperBound,
+            characters: start.character..<place.character + text.characters(in: range),
+            term: element.term, isLone: isLone))
+      }
     }
   }
 }

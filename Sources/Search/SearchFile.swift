@@ -88,6 +88,14 @@ enum SearchFile {
     return Int64(Int32(bitPattern: UInt32(bigEndian: bytes)))
   }
 
+  /// - Parameter onDisk: what `revision` said before the file was opened.
+  static func checkRevision(_ onDisk: Int64?, _ head: Head) throws(SearchError) {
+    guard let onDisk, Int32(truncatingIfNeeded: onDisk) &- Int32(truncatingIfNeeded: head.revision) > 0 else {
+      return
+    }
+    throw damaged("its write-ahead log has lost transactions")
+  }
+
   private static func damaged(_ message: String) -> SearchError {
     SearchError(.damaged, operation: "open", message: message)
   }

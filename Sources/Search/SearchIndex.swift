@@ -1,4 +1,4 @@
-internal import CSQLite
+internal import CSearch
 internal import Glibc
 public import Model
 
@@ -46,15 +46,15 @@ public final class SearchIndex {
     let path = SearchFormat.path(directory)
     let onDisk = SearchFile.revision(path)
     database = try Database(path: path, access: .write)
+    try database.check(engram_pages_reserve(database.handle), "set up")
     try database.execute("PRAGMA page_size = \(options.pageBytes)", "set up")
     try SearchFile.configure(database, cacheBytes: options.cacheBytes)
+    database.watchLog()
     if try database.number("SELECT count(*) FROM sqlite_schema", "look into") == 0 {
       try SearchFile.make(database, log: log, span: options.partPositions)
     }
     let head = try SearchFile.read(database, log: log)
-    if let onDisk, Int32(truncatingIfNeeded: onDisk) &- Int32(truncatingIfNeeded: head.revision) > 0 {
-      throw SearchError(.damaged, operation: "open", message: "its write-ahead log has lost transactions")
-    }
+    try SearchFile.checkRevision(onDisk, head)
     span = head.span
     watermark = head.watermark
     added = head.watermark

@@ -63,7 +63,8 @@ extension SearchReader {
     } else if page.isPartial, lookedDownTo <= upper {
       // Every score is less: the older part, from its best hit on.
       page.next = SearchResume(
-        through: Position(lookedDownTo - 1), position: Position(lookedDownTo), score: .infinity,
+        through: Position(lookedDownTo - 1), position: Position(lookedDownTo),
+        score: .greatestFiniteMagnitude,
         statistics: statistics)
     }
     return page

@@ -1,12 +1,13 @@
 internal import EventLoop
 internal import Glibc
 internal import Model
+internal import Search
 internal import Storage
 internal import WAL
 
 /// What `engram verify` prints.
 public enum VerifyReport {
-  /// Reads log and store of a stopped server whole, and compares them. Blocks, changes nothing.
+  /// Reads log, store and search index of a stopped server whole, and compares them. Blocks, changes nothing.
   /// - Parameter progress: told what is being read, now and then.
   /// - Returns: the text, and the exit code: 1 if there is damage.
   public static func make(
@@ -28,10 +29,12 @@ public enum VerifyReport {
     var report = Report()
     let store = hasStore ? report.open("\(dataDirectory)/db", progress) : nil
     defer { store?.close() }
+    let search = store.flatMap { report.openSearch(dataDirectory, $0, progress) }
     if hasLog { try report.readLog("\(dataDirectory)/wal", store, progress) }
     if let store {
       store.run()
       report.add(store)
+      if let search { report.add(search, store) }
     } else if !hasStore {
       report.lines.append("store: none")
       if report.logBegins > Position(1) {
@@ -42,6 +45,10 @@ public enum VerifyReport {
   }
 }
 
+private final class SearchFailure {
+  var error: SearchError?
+}
+
 /// What was found, as it comes together.
 private struct Report {
   var lines: [String] = []
@@ -50,6 +57,9 @@ private struct Report {
   private var logEnds = Position.zero
   private var findings: [String] = []
   private var count = 0
+  private var isSearchDamaged = false
+  /// The first unit that couldn't be taken apart, for want of memory.
+  private let searchFailure = SearchFailure()
 
   mutating func find(_ text: String) {
     findings.append(text)
@@ -138,9 +148,64 @@ private struct Report {
     count += store.findingCount
   }
 
+  // MARK: The search index
+
+  /// Nil: there is none, or none that can be read.
+  mutating func openSearch(
+    _ directory: String, _ store: StoreVerification, _ progress: @escaping (String) -> Void
+  ) -> SearchVerification? {
+    do throws(SearchError) {
+      guard let search = try SearchVerification(directory: directory) else {
+        lines.append("search index: none")
+        return nil
+      }
+      search.progress = { progress("search index: part \($0), \($1) words") }
+      store.unit = { [searchFailure] unit in
+        do throws(SearchError) { try search.expect(unit) } catch { searchFailure.error = error }
+      }
+      return search
+    } catch {
+      findSearch("\(error.operation): \(error.message)")
+      return nil
+    }
+  }
+
+  mutating func add(_ search: SearchVerification, _ store: StoreVerification) {
+    do throws(SearchError) {
+      if let error = searchFailure.error { throw error }
+      var found = try search.run()
+      if let uuid = store.logUUID, uuid.count == search.log.count, uuid != search.log {
+        found.insert("it is of another log", at: 0)
+      }
+      // What is indexed was applied; the store may have lost that in a crash, but then the log has it.
+      let known = max(store.marks.highest, logEnds)
+      if search.watermark > known {
+        found.insert(
+          "it says that it holds position \(search.watermark.rawValue), but the log ends at \(known.rawValue)",
+          at: 0)
+      }
+      for finding in found { findSearch(finding) }
+      if found.isEmpty {
+        lines.append(
+          "search index: complete to position \(search.watermark.rawValue), \(search.units) units")
+      }
+    } catch {
+      findSearch("\(error.operation): \(error.message)")
+    }
+  }
+
+  private mutating func findSearch(_ text: String) {
+    find("search index: \(text)")
+    isSearchDamaged = true
+  }
+
   func finish() -> (text: String, exitCode: Int32) {
     var lines = lines + findings.map { "damage: \($0)" }
     if count > findings.count { lines.append("damage: and \(count - findings.count) more") }
+    if isSearchDamaged {
+      lines.append(
+        "search index: delete search/ in the data directory; the server makes it anew from the store")
+    }
     lines.append(count == 0 ? "no damage" : "\(count) findings")
     return (lines.joined(separator: "\n"), count == 0 ? 0 : 1)
   }

@@ -64,6 +64,7 @@ struct UnitsCheck: FamilyCheck {
     }
     position = event.position
     logTime = record.logTime
+    run.unit?(record)
     UnitsCheck.owe(record, event, unit, [UInt8](key), to: run)
     keys.add(record, event, run)
     if event.position <= run.marks[.contexts] {

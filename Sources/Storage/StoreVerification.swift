@@ -54,6 +54,8 @@ public final class StoreVerification {
   public private(set) var comparedRecords = 0
   /// Told of each family and the entries read so far, every some ten thousand.
   public var progress: ((StoreFamily, UInt64) -> Void)?
+  /// Handed every unit once, those that only the log has included; lent.
+  public var unit: ((EventView) -> Void)?
 
   let database: RocksDatabase
   /// What each family must hold according to units and log, and what it does hold.
@@ -124,6 +126,7 @@ public final class StoreVerification {
       if event.position <= marks[.units] {
         compare(record, .units, key, skipping: 0)
       } else {
+        self.unit?(record)
         UnitsCheck.owe(record, event, unit, key, to: self)
         if event.position <= marks[.contexts] {
           laterHeads[context] = StoredContext.Head(

@@ -4,10 +4,11 @@ internal import Server
 
 struct Verify: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Read log and store of a stopped server whole, and compare them.",
+    abstract: "Read log, store and search index of a stopped server whole, and compare them.",
     discussion: """
       Checks every checksum, the chain of batches, that each context's sequences have no gap, that all families of the \
-      store agree with each other and with the log. Reads only, and goes on behind what it finds. Progress goes to \
+      store agree with each other and with the log, that the search index holds every unit's words up to where it says it does. \
+      Reads only, and goes on behind what it finds. Progress goes to \
       standard error. Exits with 0 if all is well, 1 if there is damage, 66 if there is nothing to read, 73 if a server \
       is using the directory.
       """)

@@ -6,7 +6,8 @@ import Search
 import Testing
 
 @Suite struct ExtensionTests {
-  private static let sources = String(#filePath.dropLast("Tests/SearchTests/ExtensionTests.swift".count)) + "Sources/CSearch"
+  private static let sources =
+    String(#filePath.dropLast("Tests/SearchTests/ExtensionTests.swift".count)) + "Sources/CSearch"
 
   /// Runs a shell's line and returns what it prints.
   private static func output(of line: String) throws -> String {
@@ -45,7 +46,8 @@ import Testing
     let file = try #require(fopen("\(folder)/script.sql", "w"))
     fputs(script, file)
     fclose(file)
-    let theirs = try Self.output(of: "sqlite3 :memory: < \(folder)/script.sql").split(separator: "\n").map(String.init)
+    let theirs = try Self.output(of: "sqlite3 :memory: < \(folder)/script.sql").split(separator: "\n").map(
+      String.init)
 
     var position = -1
     var ours: [(position: Int, token: [UInt8])] = []
@@ -56,9 +58,12 @@ import Testing
         return true
       }
     }
-    ours.sort { $0.position == $1.position ? $0.token.lexicographicallyPrecedes($1.token) : $0.position < $1.position }
+    ours.sort {
+      $0.position == $1.position ? $0.token.lexicographicallyPrecedes($1.token) : $0.position < $1.position
+    }
     let lines = ours.map { token in
-      let hex = token.token.map { String($0 / 16, radix: 16) + String($0 % 16, radix: 16) }.joined().uppercased()
+      let hex = token.token.map { String($0 / 16, radix: 16) + String($0 % 16, radix: 16) }.joined()
+        .uppercased()
       return "\(token.position) \(hex)"
     }
     #expect(theirs == lines + ["1"])

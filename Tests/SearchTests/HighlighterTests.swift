@@ -22,7 +22,8 @@ import Testing
     ("\"quick fox\"", "quick dog, quick fox, fox", "quick dog, <mark>quick fox</mark>, fox"),
     ("qu*", "The Quick fox", "The <mark>Quick</mark> fox"),
     ("fox -dog", "fox and dog", "<mark>fox</mark> and dog"),
-    ("cafe", "un Café!", "un <mark>Café</mark>!"), ("café", "cafe\u{301}s? cafe\u{301}", "cafe\u{301}s? <mark>cafe\u{301}</mark>"),
+    ("cafe", "un Café!", "un <mark>Café</mark>!"),
+    ("café", "cafe\u{301}s? cafe\u{301}", "cafe\u{301}s? <mark>cafe\u{301}</mark>"),
     ("snake_case", "let snake_case = 1", "let <mark>snake_case</mark> = 1"),
     ("/etc/hosts", "in /etc/hosts.", "in /<mark>etc/hosts</mark>."),
     ("getUserName", "a.getUserName()", "a.<mark>getUserName</mark>()"),
@@ -43,7 +44,8 @@ import Testing
   }
 
   @Test(arguments: [
-    ("fox", "dog"), ("\"quick fox\"", "fox quick"), ("", "text"), ("-fox", "fox"), ("+++", "+++"), ("fox", ""),
+    ("fox", "dog"), ("\"quick fox\"", "fox quick"), ("", "text"), ("-fox", "fox"), ("+++", "+++"),
+    ("fox", ""),
     ("E123", "E1234"),
   ])
   func nothingToMark(typed: String, text: String) throws {
@@ -51,7 +53,9 @@ import Testing
   }
 
   @Test func theTextWithMostTermsIsShown() throws {
-    #expect(try Self.mark("red fox", in: "a fox", "x", "the red fox", "red fox") == "the <mark>red</mark> <mark>fox</mark>")
+    #expect(
+      try Self.mark("red fox", in: "a fox", "x", "the red fox", "red fox")
+        == "the <mark>red</mark> <mark>fox</mark>")
     #expect(try Self.mark("red fox", in: "a fox", "red") == "a <mark>fox</mark>")
   }
 
@@ -76,7 +80,8 @@ import Testing
   }
 
   @Test func textWithoutSpacesIsCutBetweenCharacters() throws {
-    let text = String(repeating: "漢字か\u{3099}", count: 200) + "北京" + String(repeating: "e\u{301}\u{302}", count: 500)
+    let text =
+      String(repeating: "漢字か\u{3099}", count: 200) + "北京" + String(repeating: "e\u{301}\u{302}", count: 500)
     let marked = try #require(try Self.mark("北京", in: text))
     #expect(marked.contains("<mark>北京</mark>"))
     let plain = marked.replacing("<mark>", with: "").replacing("</mark>", with: "")
@@ -99,8 +104,7 @@ import Testing
     let padding = String(repeating: "é ", count: Limits.highlightBytesMax / 3)
     #expect(try Self.mark("fox", in: padding + "fox") == nil)
     #expect(try Self.mark("fox", in: padding + "fox", "fox") == "<mark>fox</mark>")
-    #expect(try Self.mark("fox", in: String(padding.dropLast(4)) + "fox") == nil)
-    #expect(try Self.mark("fox", in: String(padding.dropLast(200)) + "fox" + padding) != nil)
+    #expect(try Self.mark("fox", in: String(padding.dropLast(2)) + "fox " + padding) != nil)
   }
 
   @Test func noUTF8IsNotShown() throws {
@@ -127,7 +131,9 @@ import Testing
       let typed = nastyText(pieces: Int.random(in: 1...3, using: &random), using: &random)
       guard let marked = try Self.mark(typed, in: text) else { continue }
       let plain = marked.replacing("<mark>", with: "").replacing("</mark>", with: "")
-      #expect(Array(text.utf8).contains(Array(plain.utf8)), "seed \(seed): \(typed.debugDescription) in \(text.debugDescription)")
+      #expect(
+        Array(text.utf8).contains(Array(plain.utf8)),
+        "seed \(seed): \(typed.debugDescription) in \(text.debugDescription)")
       #expect(marked.contains("<mark>"))
     }
   }

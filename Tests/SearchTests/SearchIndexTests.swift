@@ -183,6 +183,23 @@ import Testing
     #expect(try index.tidy() == false)
   }
 
+  @Test func aLongWriteAheadLogIsMovedIntoTheFile() throws {
+    let directory = try SearchDirectory()
+    var options = SearchOptions.small
+    options.walBytesMax = 64 << 10
+    let index = try SearchIndex(directory: directory.path, log: testLog, options: options)
+    var longest = 0
+    for position in 1...600 {
+      try index.add(TestUnit(position: UInt64(position), payload: "word\(position) and word\(position * 7)"))
+      try index.commit(through: UInt64(position))
+      #expect(index.walBytes > 0)
+      if index.walBytes >= options.walBytesMax { _ = try index.tidy(pages: 4) }
+      longest = max(longest, TestFile.read(directory.file + "-wal").count)
+    }
+    #expect(longest < 4 * options.walBytesMax, "\(longest) bytes")
+    #expect(TestFile.read(directory.file).count > options.walBytesMax / 2)
+  }
+
   @Test func anotherLogsIndexIsRefused() throws {
     let directory = try SearchDirectory()
     let index = try SearchIndex(directory: directory.path, log: testLog)

@@ -6,7 +6,8 @@ import Testing
   private static func expression(_ typed: String) throws -> (required: String, excluded: String) {
     let expression = try SearchText(Array(typed.utf8), tokenizer: Tokenizer()).expression()
     return (
-      String(decoding: expression.required, as: UTF8.self), String(decoding: expression.excluded, as: UTF8.self)
+      String(decoding: expression.required, as: UTF8.self),
+      String(decoding: expression.excluded, as: UTF8.self)
     )
   }
 
@@ -19,7 +20,10 @@ import Testing
     ("snake_case_name /etc/hosts", #""snake" + "case" + "name" AND "etc" + "hosts""#, ""),
     ("getUserName", #"("getusername" OR "get" + "user" + "name")"#, ""),
     ("getUser*", #"("getuser" * OR "get" + "user" *)"#, ""),
-    (#""call getUserName now""#, #"("call" + "getusername" + "now" OR "call" + "get" + "user" + "name" + "now")"#, ""),
+    (
+      #""call getUserName now""#,
+      #"("call" + "getusername" + "now" OR "call" + "get" + "user" + "name" + "now")"#, ""
+    ),
     ("C++ c# C++17", #""c++" AND "c#" AND "c++" + "17""#, ""),
     ("北京 東京タワー", #""北京" AND "東京" + "京タ" + "タワ" + "ワー""#, ""),
     ("京", #""京" *"#, ""), ("第3章", #""第" + "3" + "章" *"#, ""), ("北京API", #""北京" + "京" + "api""#, ""),
@@ -78,10 +82,14 @@ import Testing
   }
 
   @Test(arguments: [
-    "\"", "\"\"\"", "'", "' OR 1=1 --", "a\"b", "a \"b", "a\" OR \"b", "AND", "OR", "NOT", "a AND", "NOT a", "NEAR(", "NEAR(a b)",
-    "{col}:", "{body}: x", "body:x", "-body:x", "^a", "a + b", "(a", "a)", "((((", "a*b", "*", "* *", "\u{0}", "a\u{0}b",
-    "\u{1}c1", "\u{2}", "\u{3}", "\u{1}c1\u{2}x\u{3}y", "\u{7F}", "\\", "\\\"", "\u{202E}abc", "שָׁלוֹם", "مُحَمَّد", "e\u{301}",
-    "\u{301}\u{301}", "👩‍👩‍👧", "🇩🇪", "\u{FFFF}", "\u{10FFFF}", "\u{D7FF}\u{E000}", "%", "_", ";", "a;DROP TABLE t", "--", "-a", "-",
+    "\"", "\"\"\"", "'", "' OR 1=1 --", "a\"b", "a \"b", "a\" OR \"b", "AND", "OR", "NOT", "a AND", "NOT a",
+    "NEAR(", "NEAR(a b)",
+    "{col}:", "{body}: x", "body:x", "-body:x", "^a", "a + b", "(a", "a)", "((((", "a*b", "*", "* *", "\u{0}",
+    "a\u{0}b",
+    "\u{1}c1", "\u{2}", "\u{3}", "\u{1}c1\u{2}x\u{3}y", "\u{7F}", "\\", "\\\"", "\u{202E}abc", "שָׁלוֹם", "مُحَمَّد",
+    "e\u{301}",
+    "\u{301}\u{301}", "👩‍👩‍👧", "🇩🇪", "\u{FFFF}", "\u{10FFFF}", "\u{D7FF}\u{E000}", "%", "_", ";", "a;DROP TABLE t",
+    "--", "-a", "-",
     "京", "ที่", "-\"a", "\\ud800", "C++*", "\"C++\"", "getUserName*", "-getUserName", "\"getUserName 京\"*",
   ])
   func hostileTextIsAValidExpression(typed: String) throws {

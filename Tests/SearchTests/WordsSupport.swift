@@ -86,7 +86,8 @@ final class WordTable {
   /// The index's tokens by position, each position's joined by `|`; a tag's `\x01` is `^`, a gap is `_`.
   func indexed() throws -> [String] {
     #expect(
-      sqlite3_exec(database, "CREATE VIRTUAL TABLE v USING fts5vocab(t, 'instance')", nil, nil, nil) == SQLITE_OK)
+      sqlite3_exec(database, "CREATE VIRTUAL TABLE v USING fts5vocab(t, 'instance')", nil, nil, nil)
+        == SQLITE_OK)
     var statement: OpaquePointer?
     try prepare("SELECT \"offset\", term FROM v ORDER BY 1, 2", &statement)
     defer { sqlite3_finalize(statement) }
@@ -112,7 +113,8 @@ final class WordTable {
 }
 
 func visible(_ token: String) -> String {
-  String(String.UnicodeScalarView(token.unicodeScalars.map { $0 == "\u{1}" ? "^" : $0 == "\u{3}" ? "_" : $0 }))
+  String(
+    String.UnicodeScalarView(token.unicodeScalars.map { $0 == "\u{1}" ? "^" : $0 == "\u{3}" ? "_" : $0 }))
 }
 
 /// One token, with what the text has in its place.
@@ -129,7 +131,8 @@ extension Tokenizer {
       let body = { (flags: Flags, token: UnsafeRawBufferPointer, range: Range<Int>) in
         tokens.append(
           SeenToken(
-            token: String(decoding: token, as: UTF8.self), source: String(decoding: bytes[range], as: UTF8.self),
+            token: String(decoding: token, as: UTF8.self),
+            source: String(decoding: bytes[range], as: UTF8.self),
             flags: flags))
         return true
       }
@@ -170,11 +173,15 @@ struct WordRandom: RandomNumberGenerator {
 
 /// Bits of text that are hard to take apart.
 let nastyPieces: [String] = [
-  "a", "b", "Z", "getUserName", "HTTPServer", "E1234", "C++", "C#", "snake_case", "/etc/hosts", "x.y.z", " ", " ", "\n",
-  "-", "*", "\"", "(", ")", "{col}:", "NEAR(", "AND", "OR", "NOT", "^", "+", "'", "\\", "\u{0}", "\u{1}", "\u{2}",
-  "\u{3}", "\u{7F}", "é", "e\u{301}", "ß", "ﬁ", "Ø", "ЁЖ", "й", "Ά", "북", "한글", "\u{1112}\u{1161}\u{11AB}", "東京", "京",
+  "a", "b", "Z", "getUserName", "HTTPServer", "E1234", "C++", "C#", "snake_case", "/etc/hosts", "x.y.z", " ",
+  " ", "\n",
+  "-", "*", "\"", "(", ")", "{col}:", "NEAR(", "AND", "OR", "NOT", "^", "+", "'", "\\", "\u{0}", "\u{1}",
+  "\u{2}",
+  "\u{3}", "\u{7F}", "é", "e\u{301}", "ß", "ﬁ", "Ø", "ЁЖ", "й", "Ά", "북", "한글", "\u{1112}\u{1161}\u{11AB}",
+  "東京", "京",
   "タワー", "ｶﾞ", "か\u{3099}", "ที่", "สวัสดี", "ມາ", "ខ្មែរ", "မြန်", "हिन्दी", "مُحَمَّد", "ـ", "שָׁלוֹם", "👩‍👩‍👧", "👍🏽", "🇩🇪", "©",
-  "\u{200D}", "\u{200B}", "\u{200F}", "\u{202E}", "\u{FE0F}", "\u{FEFF}", "\u{301}", "\u{3099}", "𠀀", "\u{E0001}", "ＡＢ１",
+  "\u{200D}", "\u{200B}", "\u{200F}", "\u{202E}", "\u{FE0F}", "\u{FEFF}", "\u{301}", "\u{3099}", "𠀀",
+  "\u{E0001}", "ＡＢ１",
   "٣", "\u{3000}", "\u{FFFF}", "\u{10FFFF}", "─", "……", "“q”",
 ]
 

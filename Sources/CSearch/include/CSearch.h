@@ -5,6 +5,7 @@
 //   cc -O2 -fPIC -shared -DENGRAM_EXTENSION -Iinclude -o engram.so tokenizer.c characters.c register.c
 #include <stdint.h>
 
+#include "CSearchPages.h"
 #include "CSearchScore.h"
 
 typedef struct sqlite3 sqlite3;
