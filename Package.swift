@@ -120,7 +120,8 @@ let package = Package(
     suite(
       "Engine",
       [
-        "Engine", "Model", "Bytes", "Telemetry", "WAL", "Locks", "Storage", "Search", "EventLoop", "EngramTesting",
+        "Engine", "Model", "Bytes", "Telemetry", "WAL", "Locks", "Storage", "Search", "EventLoop",
+        "EngramTesting",
       ]),
     suite(
       "API",

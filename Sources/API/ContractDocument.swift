@@ -29,6 +29,7 @@ struct ContractDocument: Sendable {
         {"name": "contexts", "description": "What units are posted into."},
         {"name": "locks", "description": "Who works on what: each has one holder at most, for a time."},
         {"name": "search", "description": "Finding units by what they say and what they are."},
+        {"name": "graph", "description": "What units lead to, along their relationships."},
         {"name": "streams", "description": "Following live."},
         {"name": "service", "description": "How the server is."}
       ],

@@ -44,7 +44,7 @@ enum Examples {
   private static let first = unit(
     unitID, "anna", "MESSAGE", "hello", metadata: #""mood": "good""#, sequence: 1, position: 2)
 
-  private static let second = unit(
+  static let second = unit(
     "019b7c9e-2c5e-7a41-9f00-3b6d1c2e4f50", "bob", "REASONING", "and hello back", metadata: "",
     relationships: #"{"target_id": "\#(unitID)", "type": "RESPONDS_TO", "metadata": {}}"#, sequence: 2,
     position: 4)

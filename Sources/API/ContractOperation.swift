@@ -56,6 +56,8 @@ extension Operation {
     case .renewLock: renewLock
     case .releaseLock: releaseLock
     case .search: search
+    case .relationships: relationships
+    case .searchRelationships: searchRelationships
     case .stream: stream
     case .livez: plain("livez", "Whether the process lives", [])
     case .readyz: readyz

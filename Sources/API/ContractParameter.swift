@@ -75,6 +75,7 @@ enum Pattern {
 extension Parameter {
   private static let identifier = ##"{"$ref":"#/components/schemas/Identifier"}"##
   private static let type = ##"{"$ref":"#/components/schemas/WorkUnitTypeIn"}"##
+  private static let relationshipType = ##"{"$ref":"#/components/schemas/RelationshipTypeIn"}"##
   private static let time = ##"{"$ref":"#/components/schemas/Time"}"##
   private static let whole = #"{"type":"integer","minimum":0,"maximum":\#(Limits.integerMax)}"#
 
@@ -199,6 +200,23 @@ extension Parameter {
   static let force = Parameter(
     .query, "force", "Releases the lock whoever holds it, and says who did.",
     #"{"type":"boolean","default":false}"#, example: "true")
+
+  // MARK: Graph
+
+  static let direction = Parameter(
+    .query, "direction",
+    "Which relationships to follow: `outgoing`, to the units that a unit names; `incoming`, to those that name it.",
+    #"{"enum":["incoming","outgoing","both"],"default":"both"}"#, example: "\"incoming\"")
+  static let relationshipTypes = Parameter(
+    .query, "type", "Only relationships of this type, or of one of several. By name or number.",
+    #"{"type":"array","items":\#(relationshipType)}"#, example: #"["RESPONDS_TO","CAUSES"]"#)
+  static let depth = Parameter(
+    .query, "depth", "How many steps to go.",
+    #"{"type":"integer","minimum":1,"maximum":\#(Limits.graphDepthMax),"default":1}"#, example: "2")
+  static let graphLimit = Parameter(
+    .query, "limit", "At most so many units.",
+    #"{"type":"integer","minimum":1,"maximum":\#(Limits.graphPageMax),"default":\#(Limits.graphPageDefault)}"#,
+    example: "10")
 
   // MARK: Streams
 

@@ -75,6 +75,8 @@ extension LoopServices {
       case .renewLock: try await renewLock(exchange, route.subject)
       case .releaseLock: try await releaseLock(exchange, route.subject)
       case .search: try await search(exchange)
+      case .relationships: try await relationships(exchange, route.subject)
+      case .searchRelationships: try await searchRelationships(exchange)
       case .metrics: try exposition(exchange)
       case .openapi: try contract(exchange)
       case .stream:

@@ -69,6 +69,12 @@ struct Query {
       ?? decimal(text).flatMap { WorkUnitType(number: Int64(clamping: $0)) }
   }
 
+  /// A type of relationships, by name or number.
+  static func relationshipType(_ text: [UInt8]) -> RelationshipType? {
+    text.withUnsafeBytes { RelationshipType(name: $0) }
+      ?? decimal(text).flatMap { RelationshipType(number: Int64(clamping: $0)) }
+  }
+
   func flag(_ name: String) throws(Problem) -> Bool {
     switch try one(name).map({ String(decoding: $0, as: UTF8.self) }) {
     case nil, "false": return false

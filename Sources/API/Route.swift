@@ -20,6 +20,8 @@ public enum Route {
     case renewLock = "PUT /locks/{path}"
     case releaseLock = "DELETE /locks/{path}"
     case search = "POST /search"
+    case relationships = "GET /workunit/{id}/relationships"
+    case searchRelationships = "POST /search/relationships"
     case stream = "GET /stream"
     case livez = "GET /livez"
     case readyz = "GET /readyz"
@@ -46,19 +48,21 @@ public enum Route {
       case .renewLock: 11
       case .releaseLock: 12
       case .search: 13
-      case .stream: 14
-      case .livez: 15
-      case .readyz: 16
-      case .healthz: 17
-      case .version: 18
-      case .metrics: 19
-      case .openapi: 20
-      case .none: 21
+      case .relationships: 14
+      case .searchRelationships: 15
+      case .stream: 16
+      case .livez: 17
+      case .readyz: 18
+      case .healthz: 19
+      case .version: 20
+      case .metrics: 21
+      case .openapi: 22
+      case .none: 23
       }
     }
     func takes(_ method: Method) -> Bool {
       switch self {
-      case .createUnit, .createUnits, .acquireLocks, .search: method == .post
+      case .createUnit, .createUnits, .acquireLocks, .search, .searchRelationships: method == .post
       case .changeContext: method == .patch
       case .renewLock: method == .put
       case .releaseLock: method == .delete
@@ -81,7 +85,7 @@ public enum Route {
     /// For `Allow`: all methods of the path that `match` leads to.
     var methods: StaticString {
       switch self {
-      case .createUnit, .createUnits, .search: "POST"
+      case .createUnit, .createUnits, .search, .searchRelationships: "POST"
       case .context: "GET, HEAD, PATCH"
       case .locks: "GET, HEAD, POST"
       case .lock: "GET, HEAD, PUT, DELETE"
@@ -103,6 +107,8 @@ public enum Route {
       case .locks, .acquireLocks: ["/locks"]
       case .lock, .renewLock, .releaseLock: ["/locks/{path}"]
       case .search: ["/search"]
+      case .relationships: ["/workunit/{id}/relationships"]
+      case .searchRelationships: ["/search/relationships"]
       case .stream: ["/stream", "/stream/sse", "/stream-sse"]
       case .livez: ["/livez"]
       case .readyz: ["/readyz"]
@@ -133,6 +139,8 @@ public enum Route {
       case .lock: [.resourcePath]
       case .renewLock: [.resourcePath, .callingAgent]
       case .releaseLock: [.resourcePath, .callingAgent, .holder, .lockID, .force]
+      case .relationships: [.unitID, .direction, .relationshipTypes, .depth, .graphLimit]
+      case .searchRelationships: []
       case .stream: [.contexts, .start, .streamTypes, .agents, .events, .lock, .lastEventID]
       case .readyz: [.verbose]
       case .openapi: [.ifNoneMatch]
@@ -172,9 +180,15 @@ public enum Route {
       if spells(first, "workunit") { return Match(name: .unit, subject: second) }
       if spells(first, "workunits") { return Match(name: .units, subject: second) }
       if spells(first, "contexts") { return Match(name: .context, subject: second) }
+      if spells(first, "search"), spells(second, "relationships") {
+        return Match(name: .searchRelationships, subject: nothing)
+      }
       return spells(first, "stream") && spells(second, "sse") ? Match(name: .stream, subject: nothing) : nil
     }
     if spells(first, "workunit"), spells(third, "payload") { return Match(name: .payload, subject: second) }
+    if spells(first, "workunit"), spells(third, "relationships") {
+      return Match(name: .relationships, subject: second)
+    }
     if spells(first, "contexts"), spells(third, "workunits") { return Match(name: .units, subject: second) }
     return nil
   }

@@ -14,7 +14,9 @@ extension LoopServices {
     let request = try SearchRequest(draft, text: try engine.searchText(draft.text))
     exchange.waits(for: request)
     let answer: Result<[UInt8], Problem>
-    do throws(Problem) { answer = .success(try await engine.search(request)) } catch { answer = .failure(error) }
+    do throws(Problem) { answer = .success(try await engine.search(request)) } catch {
+      answer = .failure(error)
+    }
     exchange.waits(for: nil)
     exchange.answer(.ok, .json, try answer.get())
   }
@@ -37,10 +39,12 @@ extension SearchRequest {
     query.offset = draft.offset
     let hash = draft.hash(order: order)
     if let text = draft.cursor {
-      query.resume = try Query.cursor { () throws(PageCursor.Fault) in try SearchCursor(text, of: hash) }.resume
+      query.resume = try Query.cursor { () throws(PageCursor.Fault) in try SearchCursor(text, of: hash) }
+        .resume
     }
     self.init(
-      query, text: text, since: draft.filter.since, until: draft.filter.until, queryHash: hash, highlights: draft.highlights,
+      query, text: text, since: draft.filter.since, until: draft.filter.until, queryHash: hash,
+      highlights: draft.highlights,
       minPosition: draft.minPosition, waitNanoseconds: draft.waitNanoseconds)
   }
 }

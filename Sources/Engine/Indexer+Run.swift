@@ -92,7 +92,7 @@ extension Indexer {
 
   private func opened() throws(SearchError) -> any UnitIndex {
     if let index = course.index { return index }
-    let isNew = files.look().database == nil
+    let isNew = files.look().database?.bytes ?? 0 == 0
     let index = try files.open()
     let head = head
     guard index.watermark <= head else {
@@ -231,7 +231,9 @@ extension Indexer {
       guard let first = queue.batches.first else {
         share.through = min(applied, queue.head)
         // From here on batches are kept again: the store has what is before them.
-        if queue.head.rawValue - min(reached, queue.head).rawValue <= UInt64(limits.units) { queue.isOpen = true }
+        if queue.head.rawValue - min(reached, queue.head).rawValue <= UInt64(limits.units) {
+          queue.isOpen = true
+        }
         return share
       }
       guard first.firstPosition <= reached.next else {

@@ -120,7 +120,8 @@ public final class Indexer: @unchecked Sendable {
       queue.head = batch.lastPosition
       if queue.isOpen { keep(batch, in: &queue) }
       guard queue.isAsleep || queue.isGathering else { return false }
-      let isDue = queue.isAsleep || queue.units >= limits.units || queue.waiters.newest(through: queue.head) != nil
+      let isDue =
+        queue.isAsleep || queue.units >= limits.units || queue.waiters.newest(through: queue.head) != nil
       if isDue {
         queue.isAsleep = false
         queue.isGathering = false

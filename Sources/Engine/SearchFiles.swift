@@ -37,7 +37,8 @@ struct SearchFiles: UnitIndexFiles {
   private func file(_ name: String) -> IndexFileMark.File? {
     var found = stat()
     guard stat("\(directory)/\(name)", &found) == 0 else { return nil }
-    return IndexFileMark.File(device: UInt64(found.st_dev), inode: UInt64(found.st_ino), bytes: Int64(found.st_size))
+    return IndexFileMark.File(
+      device: UInt64(found.st_dev), inode: UInt64(found.st_ino), bytes: Int64(found.st_size))
   }
 
   func finder() throws(SearchError) -> any UnitFinder { try IndexFinder(directory) }
@@ -87,7 +88,9 @@ private final class IndexFinder: UnitFinder {
 
   /// As much of a payload that is text as the highlighter looks at.
   private func addPayload(_ unit: EventView) {
-    guard let (token, encoding) = PayloadDecoder.token(unit), encoding == .utf8, token.count >= 2 else { return }
+    guard let (token, encoding) = PayloadDecoder.token(unit), encoding == .utf8, token.count >= 2 else {
+      return
+    }
     // Without the quotes.
     let raw = UnsafeRawBufferPointer(rebasing: token[1..<token.count - 1])
     let room = min(raw.count, Limits.highlightBytesMax) + 4

@@ -123,7 +123,8 @@ extension LoopEngine {
   /// Searches, and returns the answer's JSON. Suspends. Loop thread.
   public func search(_ request: SearchRequest) async throws(Problem) -> [UInt8] {
     guard let search = engine.search else { throw SearchService.off }
-    if request.waitNanoseconds > 0, search.indexer.indexedPosition < request.minPosition, !request.isCancelled {
+    if request.waitNanoseconds > 0, search.indexer.indexedPosition < request.minPosition, !request.isCancelled
+    {
       let wait = IndexWait(loop, search.indexer)
       request.wait = wait
       await wait.run(request.minPosition, nanoseconds: request.waitNanoseconds)

@@ -87,7 +87,9 @@ final class SearchService: @unchecked Sendable {
 
   /// Queues a search; `done` is called on a thread of the service. Any thread.
   /// - Returns: false, and `done` is not called, when too many wait or the service is closed.
-  func submit(_ request: SearchRequest, _ done: @escaping @Sendable (Result<[UInt8], Problem>) -> Void) -> Bool {
+  func submit(_ request: SearchRequest, _ done: @escaping @Sendable (Result<[UInt8], Problem>) -> Void)
+    -> Bool
+  {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
     guard !isClosing, queue.count < queuedMax else {
@@ -166,7 +168,7 @@ final class SearchService: @unchecked Sendable {
       return .success(try search(request, begun: begun, finder))
     } catch {
       metrics.failures.add()
-        connection.finder = nil
+      connection.finder = nil
       guard error.kind == .damaged else {
         return .failure(Problem(.unavailable, "the search index can't be read now; try again"))
       }

@@ -63,7 +63,8 @@ public struct IndexFileMark: Hashable, Sendable {
   /// Whether these can be the files that bore `earlier` and were only written since: a database never shrinks, and
   /// its log, once made, stays as long as it is open.
   public func follows(_ earlier: IndexFileMark) -> Bool {
-    guard let database, database.isSame(earlier.database), database.bytes >= earlier.database?.bytes ?? 0 else {
+    guard let database, database.isSame(earlier.database), database.bytes >= earlier.database?.bytes ?? 0
+    else {
       return false
     }
     return earlier.log == nil || log?.isSame(earlier.log) == true

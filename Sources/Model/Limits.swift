@@ -174,6 +174,8 @@ public enum Limits {
   public static let graphPageMax = 1000
   /// Relationships that one request looks at. Answer: what was found, with `partial`.
   public static let graphEdgesMax = 100_000
+  /// Types of relationships that one request lists. There are fewer. Answer: 400 `invalid_request`.
+  public static let graphTypesMax = 64
 
   // MARK: Overload
 

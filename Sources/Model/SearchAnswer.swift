@@ -39,7 +39,9 @@ public struct SearchAnswer {
   public mutating func finish(_ summary: Summary) -> [UInt8] {
     text("],\"total_count\":")
     bytes.append(contentsOf: "\(summary.total)".utf8)
-    text(summary.isTotalExact ? ",\"total_is_exact\":true,\"next_cursor\":" : ",\"total_is_exact\":false,\"next_cursor\":")
+    text(
+      summary.isTotalExact
+        ? ",\"total_is_exact\":true,\"next_cursor\":" : ",\"total_is_exact\":false,\"next_cursor\":")
     quoted(summary.cursor)
     text(",\"indexed_position\":")
     bytes.append(contentsOf: "\(summary.indexed.rawValue)".utf8)

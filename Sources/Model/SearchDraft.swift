@@ -28,7 +28,8 @@ public struct SearchDraft: Hashable, Sendable {
   public private(set) var waitNanoseconds: UInt64 = 0
 
   private static let names: [StaticString] = [
-    "query", "context_id", "context_ids", "agent_ids", "types", "metadata", "meta_filters", "since", "until", "order",
+    "query", "context_id", "context_ids", "agent_ids", "types", "metadata", "meta_filters", "since", "until",
+    "order",
     "limit", "offset", "cursor", "highlight", "min_position", "wait_seconds",
   ]
 
@@ -156,7 +157,8 @@ extension BodyReader {
   }
 
   /// A whole number within a range.
-  fileprivate mutating func whole(_ pointer: String, _ range: ClosedRange<UInt64>) throws(JSONError) -> UInt64 {
+  fileprivate mutating func whole(_ pointer: String, _ range: ClosedRange<UInt64>) throws(JSONError) -> UInt64
+  {
     func outside() -> JSONError {
       refuse(pointer, "must be a whole number from \(range.lowerBound) to \(range.upperBound)")
     }

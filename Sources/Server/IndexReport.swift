@@ -25,7 +25,8 @@ enum IndexReport {
           "events": "\(through.rawValue)", "units": "\(units)", "milliseconds": "\(Int(seconds * 1000))",
         ])
     case .failing(let reason):
-      logger.warning("the search index takes nothing now; it is tried every second", metadata: ["reason": "\(reason)"])
+      logger.warning(
+        "the search index takes nothing now; it is tried every second", metadata: ["reason": "\(reason)"])
     case .recovered:
       logger.notice("the search index takes units again")
     }

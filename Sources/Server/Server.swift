@@ -58,9 +58,14 @@ public final class Server: @unchecked Sendable {
     let ending = Ending()
     self.ending = ending
     let metrics = EngineMetrics(registry)
+    var options = StoreOptions()
+    options.upgradeProgress = { units, related in
+      logger.notice("upgrading the store: \(units) units read, \(related) of which name others")
+    }
     do throws(StartError) {
       (engine, report) = try LiveEngine.open(
-        configuration.dataDirectory, loops: loops, search: configuration.search, metrics: metrics,
+        configuration.dataDirectory, loops: loops, storeOptions: options, search: configuration.search,
+        metrics: metrics,
         onFatal: { ending.fail($0) })
     } catch {
       throw ServerFailure(error.isDamage ? EX_DATAERR : EX_IOERR, "\(configuration.dataDirectory): \(error)")

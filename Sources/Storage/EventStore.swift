@@ -87,6 +87,21 @@ public protocol EventStore: AnyObject, Sendable {
   /// events are looked at. May read the disk.
   func position(atOrAfter time: LogTime) throws(StoreError) -> Position
 
+  /// Whom these units name and who names them, unit by unit in this order: of each first what it names, as its list has
+  /// it, then who names it, oldest first; until `body` returns false. All as of one moment. Nothing is asked of the units
+  /// themselves: neither need they exist, nor those that they name. May read the disk.
+  /// - Parameter after: where an earlier call stopped: a relationship of the same units that it handed over.
+  func relations(
+    of units: [UnitID], _ directions: RelationDirections, after: Relation?, _ body: (Relation) -> Bool
+  ) throws(StoreError) -> ScanEnd
+
+  /// Where units stand, for each id: nil where no unit has it. Looked up together. May read the disk.
+  func locations(of ids: [UnitID]) throws(StoreError) -> [UnitLocation?]
+
+  /// Hands over units by their places, which `locations` gave, each with its index, until `body` returns false. Read
+  /// together, as far as records are small. May read the disk.
+  func units(at places: [UnitLocation], _ body: (Int, EventView) -> Bool) throws(StoreError)
+
   /// The locks that are held, each as the latest event of its path (acquired or renewed), in order of path, until `body`
   /// says false: for recovery. As of what is applied to the family `locks`; before the first `apply` that is
   /// `marksAtOpen[.locks]`. May read the disk.
@@ -146,6 +161,33 @@ public struct UnitLocation: Hashable, Sendable {
     self.context = context
     self.sequence = sequence
     self.hash = hash
+  }
+}
+
+/// A relationship as it is seen from one of its ends.
+public struct Relation: Hashable, Sendable {
+  /// Which of the units that were asked for sees it.
+  public var unit: Int
+  /// The unit at its other end.
+  public var other: UnitID
+  /// `RelationshipType`, of which a newer program may know more.
+  public var type: UInt8
+  /// The other one names the unit that was asked for.
+  public var isIncoming: Bool
+  /// Its place in the list of the unit that names the other.
+  public var index: UInt16
+  /// Of an incoming one: the position of the other unit. Else zero.
+  public var source: Position
+
+  public init(
+    unit: Int, other: UnitID, type: UInt8, isIncoming: Bool, index: UInt16, source: Position = .zero
+  ) {
+    self.unit = unit
+    self.other = other
+    self.type = type
+    self.isIncoming = isIncoming
+    self.index = index
+    self.source = source
   }
 }
 

@@ -11,8 +11,8 @@ final class RocksCursor {
   /// - Parameters:
   ///   - lower: first key that the cursor may see.
   ///   - upper: first key that it may not.
-  ///   - withinPrefix: `lower` lies in one context of `units`, and so does every key asked for: table files
-  ///     without that context are skipped by their filters.
+  ///   - withinPrefix: what each `seek` asks for lies in its key's prefix (a context of `units`, a unit of `relations`):
+  ///     table files without that prefix are skipped by their filters, and the cursor ends with the prefix.
   init(
     _ database: RocksDatabase, _ family: StoreFamily, from lower: [UInt8], to upper: [UInt8],
     _ tier: ReadTier,

@@ -200,6 +200,11 @@ extension RocksDatabase {
     if family == .units || family == .filters {
       rocksdb_options_set_prefix_extractor(own, engram_context_prefix_create())
     }
+    if family == .relations {
+      // Most units name nobody and nobody names them: their neighbours' tables needn't be looked into.
+      rocksdb_options_set_prefix_extractor(
+        own, rocksdb_slicetransform_create_fixed_prefix(RelationKey.prefixBytes))
+    }
     if family == .units {
       if options.blobBytesMin > 0 { setBlobs(own, options, algorithm: Int32(algorithm), cache) }
     }
@@ -214,7 +219,8 @@ extension RocksDatabase {
     rocksdb_block_based_options_set_block_size(table, 16 << 10)
     rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 0)
     rocksdb_block_based_options_set_format_version(table, 5)
-    rocksdb_block_based_options_set_whole_key_filtering(table, 1)
+    // Edges are looked for by their unit only.
+    rocksdb_block_based_options_set_whole_key_filtering(table, family == .relations ? 0 : 1)
     let bitsPerKey = 10.0
     rocksdb_block_based_options_set_filter_policy(table, rocksdb_filterpolicy_create_bloom_full(bitsPerKey))
     rocksdb_options_set_block_based_table_factory(own, table)

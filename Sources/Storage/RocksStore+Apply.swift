@@ -19,6 +19,8 @@ final class ApplyWriter {
   private var parsed: [ParsedEvent] = []
   /// Whether events of locks or restarts are among them.
   private var hasLocks = false
+  /// Whether units that name others are among them.
+  private var hasRelations = false
   private var groups = ContextGroups()
   private var strips = PendingStrips()
   /// Whether the batch holds the strips.
@@ -27,6 +29,7 @@ final class ApplyWriter {
   private var end = Position.zero
   let key: ScratchBytes
   let value: ScratchBytes
+  let relations = RelationWriter()
   private var isFreed = false
 
   init(marks: StoreMarks) {
@@ -42,6 +45,7 @@ final class ApplyWriter {
     rocksdb_writebatch_destroy(batch)
     key.free()
     value.free()
+    relations.free()
   }
 
   /// - Returns: the lowest mark, after the batch has been written, of those that a reader depends on: what `filters`
@@ -66,6 +70,7 @@ final class ApplyWriter {
     putKeys(records, database.handle(.idempotency))
     putFilters(records, database.handle(.filters))
     if hasLocks { putLocks(records, after: marks[.locks], database.handle(.locks)) }
+    if hasRelations { putRelations(parsed, after: marks[.relations], database.handle(.relations)) }
     for family in StoreFamily.allCases where advances(family) {
       // During replay a family may be ahead of the batch: its mark never goes back.
       putMark(max(marks[family], upTo), database.handle(family))
@@ -100,6 +105,7 @@ final class ApplyWriter {
     parsed.removeAll(keepingCapacity: true)
     groups.removeAll()
     hasLocks = false
+    hasRelations = false
     var previous = Position.zero
     for record in records {
       guard let event = ParsedEvent(record) else {
@@ -116,6 +122,7 @@ final class ApplyWriter {
       }
       previous = event.position
       if event.kind == .lock || event.kind == .restart { hasLocks = true }
+      if event.relations != nil { hasRelations = true }
       groups.add(event, index: parsed.count)
       parsed.append(event)
     }
@@ -253,6 +260,8 @@ struct ParsedEvent {
   var unit: UnitHead?
   /// Empty for an event that concerns no context.
   var context: UnsafeRawBufferPointer
+  /// `UnitRelationships.list` of a unit that names others.
+  var relations: UnsafeRawBufferPointer?
 
   /// Nil for a record that lacks what its kind must have.
   init?(_ record: EventView) {
@@ -266,6 +275,7 @@ struct ParsedEvent {
     case .unit:
       guard let head = record.unit, head.sequence > .zero, !context.isEmpty else { return nil }
       unit = head
+      relations = UnitRelationships.list(record, head)
     case .context:
       guard record.context != nil, !context.isEmpty else { return nil }
     case .lock:

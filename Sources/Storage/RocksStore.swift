@@ -29,7 +29,7 @@ public final class RocksStore: EventStore, @unchecked Sendable {
   public init(path: String, logUUID: [UInt8]?, options: StoreOptions = StoreOptions()) throws(StoreError) {
     let database = try RocksDatabase.open(path, options)
     do {
-      self.logUUID = try RocksStore.identify(database, logUUID)
+      self.logUUID = try RocksStore.identify(database, logUUID, options.upgradeProgress)
       var marks = StoreMarks()
       for family in StoreFamily.allCases {
         marks[family] = try database.mark(family, persisted: false)
@@ -48,7 +48,9 @@ public final class RocksStore: EventStore, @unchecked Sendable {
   deinit { close() }
 
   /// Reads format and log UUID, or writes them into a store without any.
-  private static func identify(_ database: RocksDatabase, _ logUUID: [UInt8]?) throws(StoreError) -> [UInt8] {
+  private static func identify(
+    _ database: RocksDatabase, _ logUUID: [UInt8]?, _ progress: StoreOptions.UpgradeProgress?
+  ) throws(StoreError) -> [UInt8] {
     if let logUUID, logUUID.count != logUUIDBytes {
       throw StoreError(
         operation: "open", message: "a log's UUID has \(logUUIDBytes) bytes, not \(logUUID.count)",
@@ -59,7 +61,9 @@ public final class RocksStore: EventStore, @unchecked Sendable {
     }
     let log = try database.get(.meta, StoreKey.log, .disk, for: "open") { [UInt8]($0) }
     if case .found(let version) = format {
-      guard let version, version == StoreKey.formatVersion || version == StoreUpgrade.formerVersion else {
+      guard let version,
+        version == StoreKey.formatVersion || StoreUpgrade.formerVersions.contains(version)
+      else {
         throw .damaged(
           "open",
           "format version \(version ?? 0) of the store, of which this program knows only \(StoreKey.formatVersion)"
@@ -71,7 +75,7 @@ public final class RocksStore: EventStore, @unchecked Sendable {
       guard logUUID == nil || logUUID == owner else {
         throw .damaged("open", "the store belongs to another log")
       }
-      if version == StoreUpgrade.formerVersion { try StoreUpgrade.run(database) }
+      if version != StoreKey.formatVersion { try StoreUpgrade.run(database, from: version, progress) }
       return owner
     }
     for family in StoreFamily.allCases where try database.mark(family, persisted: false) > .zero {

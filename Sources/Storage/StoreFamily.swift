@@ -21,6 +21,8 @@ public enum StoreFamily: Int, CaseIterable, Hashable, Sendable {
   case filters
   /// Path → latest event of a lock that is held; positions of locks' events and restarts; the latest restart.
   case locks
+  /// Unit → whom it names; unit → who names it.
+  case relations
 
   public var name: String {
     switch self {
@@ -33,6 +35,7 @@ public enum StoreFamily: Int, CaseIterable, Hashable, Sendable {
     case .idempotency: "idempotency"
     case .filters: "filters"
     case .locks: "locks"
+    case .relations: "relations"
     }
   }
 }

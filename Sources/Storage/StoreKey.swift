@@ -17,7 +17,8 @@ enum StoreKey {
   static let log: [UInt8] = [0xff, 0xff] + Array("log".utf8)
 
   /// 2: families `idempotency` and `filters`; a context's event names every agent that joined. 3: family `locks`.
-  static let formatVersion: UInt32 = 3
+  /// 4: family `relations`.
+  static let formatVersion: UInt32 = 4
 
   /// Second-level tags of `units`.
   static let tagUnit: UInt8 = 0

@@ -28,6 +28,11 @@ public struct StoreOptions: Sendable {
   /// Entries of an index that one call of `events` looks at, at most: its answer says how far it got, matches or not.
   public var scannedEntriesMax = 100_000
 
+  /// Told by opening a store of an older format, which it upgrades, every some hundred thousand units: how many units
+  /// have been read, and how many of them name others. On the opening thread.
+  public var upgradeProgress: UpgradeProgress?
+  public typealias UpgradeProgress = @Sendable (_ units: UInt64, _ related: UInt64) -> Void
+
   public init() {}
 
   /// For tests: small and quick to fill.

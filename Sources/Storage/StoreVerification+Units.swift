@@ -101,6 +101,7 @@ struct UnitsCheck: FamilyCheck {
       run.owed[StoreFamily.log.rawValue].add(
         StoreKey.log(event.position), LogCheck.reference(key, recordBytes: record.length))
     }
+    if event.position <= run.marks[.relations] { RelationsCheck.owe(event, unit.id, to: run) }
   }
 
   /// Calls `body` with every unit that can be read.

@@ -96,9 +96,9 @@ public final class StoreVerification {
       value.number(at: 0, as: UInt32.self) ?? 0
     }
     if case .found(let version) = format { self.format = version }
-    if self.format == StoreUpgrade.formerVersion {
-      // Whether it is there yet or not: a start goes on from the others' marks.
-      marks[.locks] = StoreFamily.allCases.filter { $0 != .locks }.map { marks[$0] }.min() ?? .zero
+    // Whether they are there yet or not: a start makes them, as far as the others have come.
+    for family in StoreUpgrade.families(missingIn: self.format) {
+      marks[family] = StoreUpgrade.mark(of: family, marks)
     }
     self.marks = marks
     for (family, error) in unreadable { find("\(family.name): its mark: \(error.message)") }
@@ -183,11 +183,11 @@ public final class StoreVerification {
   /// Reads everything.
   public func run() {
     if let logUUID, logUUID.count != RocksStore.logUUIDBytes { find("default: the store names no log") }
-    if let format, format != StoreKey.formatVersion, format != StoreUpgrade.formerVersion {
+    if let format, format != StoreKey.formatVersion, !StoreUpgrade.formerVersions.contains(format) {
       find("default: format version \(format), of which this program knows only \(StoreKey.formatVersion)")
     }
-    for family in StoreFamily.allCases {
-      if family == .locks, format == StoreUpgrade.formerVersion { continue }
+    let unmade = StoreUpgrade.families(missingIn: format)
+    for family in StoreFamily.allCases where !unmade.contains(family) {
       if database.absent.contains(family) {
         find("\(family.name): the family is missing")
         continue
@@ -202,10 +202,12 @@ public final class StoreVerification {
       case .filters: scan(FiltersCheck())
       case .idempotency: scan(IdempotencyCheck())
       case .locks: scan(LocksCheck())
+      case .relations: scan(RelationsCheck())
       }
     }
     let summed =
-      [IDsCheck.self, LogCheck.self, ContextsCheck.self, LocksCheck.self] as [any FamilyCheck.Type]
+      [IDsCheck.self, LogCheck.self, ContextsCheck.self, LocksCheck.self, RelationsCheck.self]
+      as [any FamilyCheck.Type]
     for check in summed {
       let family = check.family
       guard owed[family.rawValue] != held[family.rawValue] else { continue }

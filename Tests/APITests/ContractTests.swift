@@ -181,6 +181,9 @@ import Testing
     #expect(limit("NewLock", "properties", "ttl_seconds", "default") == 60)
     #expect(limit("NewLock", "properties", "wait_seconds", "maximum") == Int(Limits.lockWaitSecondsMax))
     #expect(limit("LockPage", "properties", "locks", "maxItems") == Limits.pageMax)
+    #expect(limit("GraphQuery", "properties", "depth", "maximum") == Limits.graphDepthMax)
+    #expect(limit("GraphQuery", "properties", "limit", "maximum") == Limits.graphPageMax)
+    #expect(limit("GraphAnswer", "properties", "results", "maxItems") == Limits.graphPageMax)
     let page = try #require(JSON.read(Array(Parameter.limit.schema.utf8)))
     #expect(page["maximum"]?.number == Limits.pageMax)
     #expect(page["default"]?.number == Limits.pageDefault)
@@ -209,6 +212,8 @@ import Testing
       ("lockBytesMax", Limits.lockBytesMax), ("lockWaitersMax", Limits.lockWaitersMax),
       ("pageMax", Limits.pageMax),
       ("pageDefault", Limits.pageDefault), ("graphDepthMax", Limits.graphDepthMax),
+      ("graphPageDefault", Limits.graphPageDefault), ("graphPageMax", Limits.graphPageMax),
+      ("graphEdgesMax", Limits.graphEdgesMax), ("graphTypesMax", Limits.graphTypesMax),
       ("outboxBytesMax", Limits.outboxBytesMax), ("logBytesMax", Limits.logBytesMax),
       ("messageBytesMax", Limits.messageBytesMax), ("messageFragmentsMax", Limits.messageFragmentsMax),
       ("messageEmptyFragmentsMax", Limits.messageEmptyFragmentsMax),
@@ -252,9 +257,13 @@ import Testing
     for (_, value) in Examples.contextPatches {
       try Array(value.utf8).withUnsafeBytes { _ = try ContextPatch($0) }
     }
+    for (_, value) in Examples.graphQueries {
+      try Array(value.utf8).withUnsafeBytes { _ = try GraphQuery($0) }
+    }
     for (requests, answers) in [
       (Examples.newLocks, Examples.grantedLocks), (Examples.renewals, Examples.renewedLocks),
       (Examples.contextPatches, Examples.changedContexts), (Examples.searches, Examples.foundBySearch),
+      (Examples.graphQueries, Examples.graphs),
     ] {
       #expect(requests.map(\.name) == answers.map(\.name))
     }

@@ -26,6 +26,8 @@ import Testing
     ("/openapi.json", .openapi, ""),
     ("/workunit/0190-x", .unit, "0190-x"),
     ("/workunit/0190-x/payload", .payload, "0190-x"),
+    ("/workunit/0190-x/relationships", .relationships, "0190-x"),
+    ("/search/relationships", .searchRelationships, ""),
     ("/workunits/team", .units, "team"),
     ("/contexts/team/workunits", .units, "team"),
     ("/search", .search, ""),
@@ -79,7 +81,8 @@ import Testing
     "/%2568ealthz", "/stream/", "/stream/ws", "/stream/sse/", "/stream-sse/x", "/workunits/a/",
     "/workunits/a/b", "/workunit/a/", "/workunit/a/payloads", "/workunit/a/payload/", "/workunit/a/payload/b",
     "/contexts/a/", "/contexts/a/workunit", "/openapi", "/openapi.json/", "/contexts/a/workunits/",
-    "/contexts/a/b/c",
+    "/contexts/a/b/c", "/workunit/a/relationships/", "/workunits/a/relationships", "/search/relationship",
+    "/search/relationships/", "/search/relationships/a",
     "/unknown", "/metrics/", "/version/", "/livez/", "/readyz/", "/none",
     "/lock", "/lock/a", "/Locks", "/locks%2Fa", "/v1/v1/locks",
   ])
@@ -100,6 +103,8 @@ import Testing
   private static let methods: [Route.Name: [(method: Method, name: Route.Name)]] = [
     .createUnit: [(.post, .createUnit)],
     .createUnits: [(.post, .createUnits)],
+    .search: [(.post, .search)],
+    .searchRelationships: [(.post, .searchRelationships)],
     .context: [(.get, .context), (.head, .context), (.patch, .changeContext)],
     .locks: [(.get, .locks), (.head, .locks), (.post, .acquireLocks)],
     .lock: [(.get, .lock), (.head, .lock), (.put, .renewLock), (.delete, .releaseLock)],

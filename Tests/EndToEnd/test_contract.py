@@ -18,7 +18,8 @@ CHANGING = {"timestamp", "created_at", "updated_at", "position", "request_id", "
 MADE_UP_ID = "019b7c9e-"
 """Ids that the server makes stand in the examples with this beginning."""
 WRITES = (
-    ("/workunit", "post"), ("/workunits", "post"), ("/search", "post"), ("/contexts/{id}", "patch"), ("/locks", "post"), ("/locks/{path}", "put"))
+    ("/workunit", "post"), ("/workunits", "post"), ("/search", "post"), ("/contexts/{id}", "patch"), ("/locks", "post"), ("/locks/{path}", "put"),
+    ("/search/relationships", "post"))
 """Those whose examples are played, in order: what one leaves is what the next one needs."""
 
 for packages in glob.glob(str(TOOLS / "venv" / "lib" / "python3*" / "site-packages")):
@@ -297,6 +298,8 @@ class ContractSuite(unittest.TestCase):
             body = unit(Names.fresh("contract"))
         elif method == "patch":
             target, body = "/contexts/" + Names.fresh("contract"), {"agent_id": "anna"}
+        elif path == "/search/relationships":
+            body = {"target_id": self.played[0][4]["work_unit"]["id"]}
         elif (path, method) == ("/locks", "post"):
             body = {"resource_path": Names.fresh("contract"), "agent_id": "anna", "ttl_seconds": 5}
         elif path == "/locks/{path}" and method in ("put", "delete"):
@@ -355,7 +358,10 @@ class ContractSuite(unittest.TestCase):
                 (post, 415, "x", {"Content-Type": "text/plain"}), (post, 413, unit(context, "x" * ((8 << 20) + 1)), {}),
                 (many, 400, [], {}), (many, 400, {"work_units": []}, {}), (many, 400, [unit(context, kind="NONE")], {}),
                 (many, 400, "\n", {"Content-Type": "application/x-ndjson"}),
-                (many, 415, "x", {"Content-Type": "text/plain"})]:
+                (many, 415, "x", {"Content-Type": "text/plain"}),
+                ("/search/relationships", 400, {"target_id": taken, "depth": 0}, {}),
+                ("/search/relationships", 404, {"target_id": uuid7()}, {}),
+                ("/search/relationships", 415, "x", {"Content-Type": "text/plain"})]:
             with self.subTest(path=path, status=status, body=str(body)[:60]):
                 answer = self.client.request("POST", path, body=body, headers=headers)
                 self.assertEqual(answer.status, status, answer)
@@ -365,6 +371,8 @@ class ContractSuite(unittest.TestCase):
                 ("/workunits/{context_id}", "/workunits/demo?limit=0", 400),
                 ("/workunits/{context_id}", "/workunits/demo?cursor=x", 400),
                 ("/contexts/{id}", "/contexts/" + Names.fresh("nothing"), 404),
+                ("/workunit/{id}/relationships", f"/workunit/{uuid7()}/relationships", 404),
+                ("/workunit/{id}/relationships", f"/workunit/{taken}/relationships?depth=11", 400),
                 ("/contexts/{id}", "/contexts/demo?include=everything", 400), ("/readyz", "/readyz?verbose=x", 400)]:
             with self.subTest(target=target):
                 answer = self.client.get(target)

@@ -114,7 +114,8 @@ import Testing
       return [draft.hash(order: .recent), draft.hash(order: .relevance)]
     }
     #expect(Set(hashes).count == 2 * bodies.count)
-    let same = try read(#"{"context_ids":["b","a","b"],"limit":7,"highlight":true,"min_position":3,"wait_seconds":1}"#)
+    let same = try read(
+      #"{"context_ids":["b","a","b"],"limit":7,"highlight":true,"min_position":3,"wait_seconds":1}"#)
     #expect(try same.hash(order: .recent) == read(#"{"context_ids":["a","b"]}"#).hash(order: .recent))
   }
 
@@ -123,7 +124,8 @@ import Testing
     var empty = SearchAnswer()
     #expect(
       String(decoding: empty.finish(summary), as: UTF8.self)
-        == #"{"results":[],"total_count":0,"total_is_exact":true,"next_cursor":"","indexed_position":0,"partial":false}"#)
+        == #"{"results":[],"total_count":0,"total_is_exact":true,"next_cursor":"","indexed_position":0,"partial":false}"#
+    )
     summary.total = 3
     summary.isTotalExact = false
     summary.cursor = bytes("abc_-")

@@ -43,7 +43,9 @@ import Testing
   @Test func `of any other length it is none`() throws {
     let bytes = try raw(Self.best)
     for count in 0..<bytes.count where count != 33 && count < 41 || (count - 41) % 4 != 0 {
-      #expect(throws: PageCursor.Fault.malformed, "\(count)") { try SearchCursor(made(Array(bytes[..<count])), of: 7) }
+      #expect(throws: PageCursor.Fault.malformed, "\(count)") {
+        try SearchCursor(made(Array(bytes[..<count])), of: 7)
+      }
     }
     #expect(throws: PageCursor.Fault.malformed) { try SearchCursor(made(bytes + [0]), of: 7) }
     #expect(throws: PageCursor.Fault.malformed) {
@@ -81,7 +83,8 @@ import Testing
   @Test func `any bytes are a cursor or none, and never more than that`() {
     var random = SystemRandomNumberGenerator()
     for _ in 0..<2000 {
-      let bytes = [UInt8(3)] + (0..<Int.random(in: 0...90, using: &random)).map { _ in UInt8.random(in: 0...255) }
+      let bytes =
+        [UInt8(3)] + (0..<Int.random(in: 0...90, using: &random)).map { _ in UInt8.random(in: 0...255) }
       _ = try? SearchCursor(made(bytes), of: 0)
       _ = try? SearchCursor(bytes, of: 0)
     }

@@ -253,6 +253,9 @@ import Testing
     #expect(throws: StoreError.self) { try store.unitBytes(UnitID(high: 0, low: 1)) }
     #expect(throws: StoreError.self) { try store.eventBytes(at: 1) }
     #expect(throws: StoreError.self) { try store.position(atOrAfter: LogTime(microseconds: 0)) }
+    #expect(throws: StoreError.self) { try store.relations(of: UnitID(high: 0, low: 1)) }
+    #expect(throws: StoreError.self) { try store.locations(of: [UnitID(high: 0, low: 1)]) }
+    #expect(throws: StoreError.self) { try store.units(at: []) { _, _ in true } }
     #expect(throws: StoreError.self) { try store.heldLocks() }
     #expect(throws: StoreError.self) { try store.lastRestart() }
     _ = store.health()

@@ -84,7 +84,7 @@ import Testing
     }
   }
 
-  @Test(arguments: [1, 4] as [UInt8])
+  @Test(arguments: [1, 5] as [UInt8])
   func anotherFormatIsRefused(_ version: UInt8) throws {
     let directory = try TestDirectory()
     do {

@@ -13,8 +13,9 @@ import Testing
       history.unit(bytes("c\(index % 4)"))
     }
     var random = SeededRandom(seed: seed)
-    for _ in 0..<100 { history.lockOrRestart(&random) }
-    try store.apply(Array(history.records[..<250]), batch: 10)
+    for _ in 0..<50 { history.lockOrRestart(&random) }
+    for _ in 0..<50 { history.relatedUnit(bytes("r"), &random) }
+    try store.apply(Array(history.records[..<280]), batch: 10)
     let persisted = store.persistedMarks()
     #expect(try store.persistedPosition() == persisted.lowest)
     store.crash()
@@ -22,8 +23,13 @@ import Testing
     #expect(store.appliedPosition() == persisted.lowest)
     let known = Array(history.records[..<Int(persisted[.locks].rawValue)])
     #expect(try store.heldLocks() == heldLocks(known) && store.lastRestart() == lastRestart(known))
+    let applied = try PlainRelations(Array(history.records[..<Int(persisted[.relations].rawValue)]))
+    let ids = (1...320).map { EventSamples.unitID($0) }
+    for id in ids { #expect(try store.relations(of: id) == applied.of(id)) }
     try store.apply(Array(history.records[Int(persisted.lowest.rawValue)...]), batch: 10)
-    #expect(try store.allEvents() == Array(history.records[..<200]))
+    #expect(try store.allEvents() == Array(history.records[..<200] + history.records[250...]))
+    let all = try PlainRelations(history.records)
+    for id in ids { #expect(try store.relations(of: id) == all.of(id)) }
     #expect(try store.heldLocks() == heldLocks(history.records))
     #expect(try store.lastRestart() == lastRestart(history.records))
     #expect(try store.sequences(bytes("c0")) == Array(1...25))

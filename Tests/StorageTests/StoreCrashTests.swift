@@ -19,6 +19,8 @@ import Testing
         history.context(context)
       } else if kind < 4 {
         history.lockOrRestart(&random)
+      } else if kind < 6 {
+        history.relatedUnit(context, &random)
       } else {
         history.unit(context, bodyBytes: Int.random(in: 100...1500, using: &random))
       }
@@ -80,6 +82,12 @@ import Testing
     // Before replay, locks are as of their own family's mark.
     let known = Array(records[..<Int(store.marksAtOpen[.locks].rawValue)])
     #expect(try store.heldLocks() == heldLocks(known) && store.lastRestart() == lastRestart(known))
+    // So are relationships.
+    let applied = try PlainRelations(Array(records[..<Int(store.marksAtOpen[.relations].rawValue)]))
+    for position in UInt64(1)...4000 {
+      let id = EventSamples.unitID(position)
+      #expect(try store.relations(of: id) == applied.of(id))
+    }
     // The log's part of the work: everything above the lowest mark again.
     try store.apply(Array(records[Int(store.marksAtOpen.lowest.rawValue)...]), batch: 500)
     let followed = try records.filter { record in try view(record) { $0.kind != .restart } }
@@ -91,6 +99,11 @@ import Testing
     #expect(try store.heldLocks() == heldLocks(records) && store.lastRestart() == lastRestart(records))
     for record in records where try view(record, { $0.kind == .unit }) {
       #expect(try store.unitBytes(unitID(record)) == record)
+    }
+    let related = try PlainRelations(records)
+    for position in UInt64(1)...4000 {
+      let id = EventSamples.unitID(position)
+      #expect(try store.relations(of: id) == related.of(id))
     }
   }
 }

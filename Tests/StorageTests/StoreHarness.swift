@@ -80,6 +80,31 @@ struct HistoryMaker {
     return records[records.count - 1]
   }
 
+  /// A unit that names others, whose id is `EventSamples.unitID` of its position.
+  @discardableResult
+  mutating func unit(
+    _ context: [UInt8], naming targets: [(UnitID, RelationshipType)], metadata: String = "{}"
+  ) -> [UInt8] {
+    position += 1
+    let sequence = sequences[context, default: 0] + 1
+    sequences[context] = sequence
+    records.append(
+      EventSamples.relatedUnit(
+        position: position, context: context, sequence: sequence,
+        relationships: targets.map { ($0.0, $0.1, metadata) }))
+    return records[records.count - 1]
+  }
+
+  /// A unit that names up to four others, some of which are itself, come later or never.
+  mutating func relatedUnit(_ context: [UInt8], _ random: inout some RandomNumberGenerator) {
+    let targets = (0..<Int.random(in: 0...4, using: &random)).map { _ in
+      let span = position > 40 ? position - 40...position + 20 : 1...60
+      let type = RelationshipType.allCases[Int.random(in: 0..<7, using: &random)]
+      return (EventSamples.unitID(UInt64.random(in: span, using: &random)), type)
+    }
+    unit(context, naming: targets, metadata: targets.count == 2 ? "{\"why\":\"\\u00e4,]}\"}" : "{}")
+  }
+
   @discardableResult
   mutating func context(_ context: [UInt8], agent: String = "agent", revision: UInt64 = 1) -> [UInt8] {
     position += 1
@@ -201,6 +226,47 @@ func heldLocks(_ records: [[UInt8]]) throws -> [[UInt8]] {
 func lastRestart(_ records: [[UInt8]]) throws -> StoredRestart? {
   try records.last { record in try view(record) { $0.kind == .restart } }.map { record in
     try view(record) { StoredRestart(position: $0.position, logTime: $0.logTime) }
+  }
+}
+
+/// The relationships that a history's units make, worked out the plain way.
+struct PlainRelations {
+  private var outgoing: [UnitID: [Relation]] = [:]
+  private var incoming: [UnitID: [Relation]] = [:]
+
+  init(_ records: [[UInt8]]) throws {
+    for record in records {
+      try view(record) { event in
+        guard event.kind == .unit, let source = event.unit?.id else { return }
+        UnitRelationships.forEach(event) { found in
+          outgoing[source, default: []].append(
+            Relation(
+              unit: 0, other: found.target, type: found.type.rawValue, isIncoming: false, index: found.index))
+          incoming[found.target, default: []].append(
+            Relation(
+              unit: 0, other: source, type: found.type.rawValue, isIncoming: true, index: found.index,
+              source: event.position))
+          return true
+        }
+      }
+    }
+  }
+
+  func of(_ id: UnitID, _ directions: RelationDirections = .both) -> [Relation] {
+    (directions.contains(.outgoing) ? outgoing[id] ?? [] : [])
+      + (directions.contains(.incoming) ? incoming[id] ?? [] : [])
+  }
+}
+
+extension EventStore {
+  func relations(of id: UnitID, _ directions: RelationDirections = .both) throws(StoreError) -> [Relation] {
+    var found: [Relation] = []
+    let end = try relations(of: [id], directions, after: nil) {
+      found.append($0)
+      return true
+    }
+    precondition(end == .exhausted)
+    return found
   }
 }
 

@@ -45,6 +45,7 @@ import Testing
           switch UInt.random(in: 0..<9, using: &random) {
           case 0: history.context(context)
           case 1...3: history.lockOrRestart(&random)
+          case 4...5: history.relatedUnit(context, &random)
           default: history.unit(context)
           }
         }
@@ -58,6 +59,7 @@ import Testing
       case 7..<11: try compareScan(store, model, context, &random)
       case 11..<15: try compareEvents(store, model, contexts, &random)
       case 15..<18: try compareUnit(store, model, &random)
+      case 18 where Bool.random(using: &random): try compareRelations(store, model, &random)
       case 18: try compareLocks(store, model, &random)
       default: try compareHead(store, model, context)
       }
@@ -135,6 +137,29 @@ import Testing
     let position = UInt64.random(in: 0...UInt64(model.count + 2), using: &random)
     let expected = position > 0 && position <= model.count ? records[Int(position) - 1] : nil
     #expect(try store.eventBytes(at: position) == expected)
+  }
+
+  private func compareRelations(
+    _ store: any EventStore, _ model: [Entry], _ random: inout SeededRandom
+  ) throws {
+    let related = try PlainRelations(model.map(\.record))
+    let end = UInt64(model.count + 25)
+    let ids = (0..<20).map { _ in EventSamples.unitID(UInt64.random(in: 1...end, using: &random)) }
+    for directions in [.outgoing, .incoming, .both] as [RelationDirections] {
+      var found: [Relation] = []
+      _ = try store.relations(of: ids, directions, after: nil) {
+        found.append($0)
+        return true
+      }
+      let expected = ids.enumerated().flatMap { place, id in
+        related.of(id, directions).map { one in
+          var one = one
+          one.unit = place
+          return one
+        }
+      }
+      #expect(found == expected, "\(directions)")
+    }
   }
 
   private func compareUnit(_ store: any EventStore, _ model: [Entry], _ random: inout SeededRandom) throws {

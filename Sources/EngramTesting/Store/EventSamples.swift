@@ -38,6 +38,38 @@ public enum EventSamples {
     }
   }
 
+  /// The id of the unit that `relatedUnit` makes for a position: a UUIDv7, as relationships name it.
+  public static func unitID(_ position: UInt64) -> UnitID {
+    UnitID(high: position << 16 | 0x7000, low: 1 << 63 | position &* 0x9e37_79b9)
+  }
+
+  /// A unit's record that names others, as `UnitEncoder` writes it.
+  /// - Parameter relationships: `metadata` is JSON.
+  public static func relatedUnit(
+    position: UInt64, context: [UInt8], sequence: UInt64, id: UnitID? = nil,
+    relationships: [(target: UnitID, type: RelationshipType, metadata: String)], metadata: String = "{}",
+    payload: String = "x", encoding: PayloadEncoding = .utf8, logTime: UInt64? = nil
+  ) -> [UInt8] {
+    let id = id ?? unitID(position)
+    let head = "{\"id\":\"\(id)\",\"metadata\":\(metadata),\"payload\":"
+    let list = relationships.map {
+      "{\"target_id\":\"\($0.target)\",\"type\":\"\($0.type.name)\",\"metadata\":\($0.metadata)}"
+    }
+    let tail =
+      ",\"payload_encoding\":\"\(encoding.name)\",\"relationships\":[\(list.joined(separator: ","))],"
+      + "\"sequence\":\(sequence),\"position\":\(position)}"
+    let unit = UnitHead(
+      id: id, sequence: Sequence(sequence), hash: ContentHash(high: position &* 31, low: position &* 17),
+      type: 1, encoding: encoding.rawValue, payloadOffset: UInt32(head.utf8.count),
+      payloadLength: UInt32(payload.utf8.count + 2))
+    let text = head + "\"" + payload + "\"" + tail
+    return record(.unit, position, logTime ?? position * 1000, body: Array(text.utf8)) { writer in
+      writer.unitHead(unit)
+      context.withUnsafeBytes { writer.field(.contextID, $0) }
+      Array("agent".utf8).withUnsafeBytes { writer.field(.agentID, $0) }
+    }
+  }
+
   /// A context event's record, whose body is a Context that lists `agents`.
   public static func context(
     position: UInt64, context: [UInt8], agents: [[UInt8]], revision: UInt64, lastSequence: UInt64

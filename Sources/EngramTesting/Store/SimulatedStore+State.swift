@@ -66,6 +66,11 @@ extension SimulatedStore.State {
     if let name { keys[name, default: []].append(index) }
     if view(index, { $0.kind == .lock || $0.kind == .restart }) { return lockEvents.append(index) }
     guard !context.isEmpty else { return }
+    forEachRelationship(of: index) { relationship in
+      naming[relationship.target, default: []].append(
+        NamedBy(record: index, index: relationship.index, type: relationship.type.rawValue))
+      return true
+    }
     if unit != nil {
       units[context, default: []].append(index)
     } else {
@@ -83,6 +88,7 @@ extension SimulatedStore.State {
     others = [:]
     keys = [:]
     lockEvents = []
+    naming = [:]
     for position in 0..<kept { index(position) }
     marksAtOpen = marks
     isClosed = false

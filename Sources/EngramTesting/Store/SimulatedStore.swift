@@ -30,6 +30,8 @@ public final class SimulatedStore: EventStore, Sendable {
     var keys: [[UInt8]: [Int]] = [:]
     /// Indices of events of locks and restarts, ascending.
     var lockEvents: [Int] = []
+    /// Per unit that others name, what names it, in log order.
+    var naming: [UnitID: [NamedBy]] = [:]
     var marks = StoreMarks()
     var persisted = StoreMarks()
     var marksAtOpen = StoreMarks()
@@ -332,7 +334,7 @@ public final class SimulatedStore: EventStore, Sendable {
   // MARK: - How calls go
 
   /// Counts the call, and fails it if its turn has come.
-  private func call<Value>(_ operation: StaticString, _ body: (inout State) throws(StoreError) -> Value)
+  func call<Value>(_ operation: StaticString, _ body: (inout State) throws(StoreError) -> Value)
     throws(StoreError) -> Value
   {
     let result: Result<Value, StoreError> = state.withLock { state in

@@ -84,6 +84,19 @@ final class MovingStore: EventStore, @unchecked Sendable {
   func position(atOrAfter time: LogTime) throws(StoreError) -> Position {
     try moving(.disk) { () throws(StoreError) in try inner.position(atOrAfter: time) }
   }
+  func relations(
+    of units: [UnitID], _ directions: RelationDirections, after: Relation?, _ body: (Relation) -> Bool
+  ) throws(StoreError) -> ScanEnd {
+    try moving(.disk) { () throws(StoreError) in
+      try inner.relations(of: units, directions, after: after, body)
+    }
+  }
+  func locations(of ids: [UnitID]) throws(StoreError) -> [UnitLocation?] {
+    try moving(.disk) { () throws(StoreError) in try inner.locations(of: ids) }
+  }
+  func units(at places: [UnitLocation], _ body: (Int, EventView) -> Bool) throws(StoreError) {
+    try moving(.disk) { () throws(StoreError) in try inner.units(at: places, body) }
+  }
   func locks(_ body: (EventView) -> Bool) throws(StoreError) -> ScanEnd { try inner.locks(body) }
   func lastRestart() throws(StoreError) -> StoredRestart? { try inner.lastRestart() }
   func lowestPosition() throws(StoreError) -> Position? { try inner.lowestPosition() }

@@ -58,7 +58,7 @@ final class RecordedIndex: UnitIndexFiles, Sendable {
 
   func look() -> IndexFileMark {
     state.withLock { state in
-      let file = IndexFileMark.File(device: 1, inode: state.inode, bytes: 0)
+      let file = IndexFileMark.File(device: 1, inode: state.inode, bytes: 4096)
       return IndexFileMark(database: state.exists ? file : nil, log: nil)
     }
   }
