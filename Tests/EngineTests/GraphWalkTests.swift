@@ -155,11 +155,12 @@ import Testing
 
   // MARK: - Random graphs
 
-  private static func graph(_ random: inout some RandomNumberGenerator) -> [Unit] {
-    let count = UInt64.random(in: 1...60, using: &random)
+  /// - Parameter isDense: many units and edges; else it may be any graph, none included.
+  private static func graph(isDense: Bool, _ random: inout some RandomNumberGenerator) -> [Unit] {
+    let count = UInt64.random(in: isDense ? 30...60 : 1...60, using: &random)
     // Few targets and many edges make cycles and duplicates; some come later or never.
-    let reach = UInt64.random(in: 1...count + 8, using: &random)
-    let edgesMax = Int.random(in: 0...7, using: &random)
+    let reach = UInt64.random(in: (isDense ? 25 : 1)...count + 8, using: &random)
+    let edgesMax = Int.random(in: isDense ? 3...7 : 0...7, using: &random)
     return (1...count).map { position in
       let relationships = (0..<Int.random(in: 0...edgesMax, using: &random)).map { index in
         (
@@ -206,8 +207,8 @@ import Testing
     var random = SeededRandom(seed: seed)
     var found = 0
     var partial = 0
-    for _ in 0..<12 {
-      let units = Self.graph(&random)
+    for turn in 0..<12 {
+      let units = Self.graph(isDense: turn % 2 == 0, &random)
       let place = try Place(isSimulated: isSimulated)
       defer { place.close() }
       try place.apply(Array(units[..<(units.count / 2)]))
@@ -226,7 +227,7 @@ import Testing
       }
     }
     // They were about something.
-    #expect(found > 500 && partial > 5, "seed \(seed)")
+    #expect(found > 300 && partial > 2, "seed \(seed)")
   }
 
   // MARK: - What a walk is bounded by
