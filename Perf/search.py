@@ -193,7 +193,8 @@ def _freshness(size, corpus):
                     poster.kill()
                     poster.wait()
     rate = sum(item["answered"] / item["seconds"] for item in posts)
-    if any(item["refused"] for item in posts) or rate < 0.95 * size.fresh_rate:
+    # A smoke judges nothing, and runs on machines that keep up nothing.
+    if any(item["refused"] for item in posts) or size.rounds > 1 and rate < 0.95 * size.fresh_rate:
         raise Failed(f"{rate:.0f} posts/s of {size.fresh_rate} were kept up: freshness is not what it should be")
     return Row(
         "index-fresh", f"from a post's answer until it is found, at {rate:,.0f} posts/s, p99 (ms)",
