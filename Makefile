@@ -19,7 +19,7 @@ BINARY := .build/release/engram
 LAID_OUT := Package.swift Sources Tests Benchmarks/Package.swift $(addprefix Benchmarks/,Smoke Suite Workloads)
 
 LIBRARIES := liburing-dev librocksdb-dev libsqlite3-dev libssl-dev curl python3
-PEERS     := nginx libnginx-mod-nchan redis-server etcd-server wrk fio
+PEERS     := nginx libnginx-mod-nchan redis-server etcd-server wrk fio postgresql sqlite3
 CLIENTS   := chromium python3-websockets
 
 help: ## list the targets

@@ -213,5 +213,7 @@ def machine(scratch):
         "redis": _version("redis-server", "--version"),
         "etcd": _version("etcd", "--version"),
         "fio": _version("fio", "--version"),
+        "postgresql": _debian("postgresql-15"),
+        "sqlite3": _version("sqlite3", "--version"),
         "wrk": _version("wrk", "-v"),
     }

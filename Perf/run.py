@@ -24,11 +24,12 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import measure
 import rows
+import search
 import servers
 import streams
 from size import Size
 
-ROWS = rows.ROWS | streams.ROWS
+ROWS = rows.ROWS | streams.ROWS | search.ROWS
 
 
 def table(found, smoke):

@@ -5,8 +5,10 @@ import io
 import json
 import os
 import pathlib
+import pwd
 import resource
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -17,7 +19,7 @@ import urllib.request
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "Tests" / "EndToEnd"))
 
 import harness
-from measure import ROOT, Failed, Processor, program
+from measure import ROOT, TICKS, Failed, Processor, program
 
 SCRATCH = pathlib.Path(os.environ.get("ENGRAM_SCRATCH", ROOT / ".build" / "perf"))
 PAYLOAD_BYTES = 1024
@@ -70,10 +72,13 @@ class Engram(harness.Server):
 class Peer:
     """A foreground program with a directory; `start` waits until its port accepts."""
 
-    def __init__(self, name, command, directory):
+    # What asks it to end at once.
+    END = signal.SIGTERM
+
+    def __init__(self, name, command, directory, **options):
         self.name, self.directory = name, directory
         self.log = open(os.path.join(directory, "output"), "wb")
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, **options)
         harness.RUNNING.add(self.process)
         deadline = time.monotonic() + 20
         while True:
@@ -95,7 +100,7 @@ class Peer:
 
     def discard(self):
         if self.process.poll() is None:
-            self.process.terminate()
+            self.process.send_signal(self.END)
             try:
                 self.process.wait(10)
             except subprocess.TimeoutExpired:
@@ -233,6 +238,91 @@ class Redis(Peer):
         if not reply.startswith(b":"):
             raise Failed(f"redis: {reply!r}")
         return int(reply[1:])
+
+
+class Postgres(Peer):
+    """PostgreSQL with its defaults and the memory that a fair user gives it; durable (fsync is on).
+
+    It refuses to be root's: started by root it runs as the user `postgres` of its package, in a directory of that one's.
+    """
+
+    END = signal.SIGINT  # "fast": it doesn't wait for sessions
+
+    def __init__(self):
+        found = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
+        if not found:
+            raise Failed("postgresql is not installed (`make peers`)")
+        self.bin, self.user = found[-1].parent, {}
+        directory = scratch("postgres")
+        if os.geteuid() == 0:
+            try:
+                account = pwd.getpwnam("postgres")
+            except KeyError:
+                raise Failed("PostgreSQL can't be root's, and there is no user `postgres` here") from None
+            self.user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+            if subprocess.run(["test", "-x", os.path.dirname(directory)], **self.user).returncode != 0:
+                os.rmdir(directory)
+                directory = tempfile.mkdtemp(prefix="engram-postgres-", dir="/var/tmp")
+            os.chown(directory, account.pw_uid, account.pw_gid)
+        data = os.path.join(directory, "data")
+        made = subprocess.run(
+            [self.bin / "initdb", "-D", data, "-U", "bench", "-A", "trust", "--no-locale", "-E", "UTF8"], cwd="/",
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **self.user)
+        if made.returncode != 0:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise Failed(f"initdb: {made.stdout.strip()[-300:]}")
+        self.port = harness.free_port()
+        super().__init__("postgres", [
+            self.bin / "postgres", "-D", data, "-p", str(self.port), "-c", "listen_addresses=127.0.0.1",
+            "-c", "unix_socket_directories=", "-c", "shared_buffers=1GB", "-c", "work_mem=64MB"], directory,
+            cwd="/", **self.user)
+        deadline = time.monotonic() + 60
+        while subprocess.run([self.bin / "pg_isready", "-q", *self.where()]).returncode != 0:
+            if time.monotonic() > deadline:
+                self.discard()
+                raise Failed("postgres accepts, but isn't ready after 60 s")
+            time.sleep(0.05)
+
+    def where(self):
+        return ["-h", "127.0.0.1", "-p", str(self.port), "-U", "bench", "-d", "postgres"]
+
+    def sql(self, text, lines=None):
+        """Runs statements, `lines` being what a `COPY … FROM STDIN` among them reads. Returns what is selected."""
+        with subprocess.Popen(
+                [self.bin / "psql", *self.where(), "-q", "-At", "-v", "ON_ERROR_STOP=1", "-c", text],
+                stdin=subprocess.DEVNULL if lines is None else subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, text=True) as psql:
+            try:
+                for line in lines or ():
+                    psql.stdin.write(line)
+                if lines is not None:
+                    psql.stdin.close()
+            except BrokenPipeError:
+                pass
+            said = psql.stdout.read()
+        if psql.returncode != 0:
+            raise Failed(f"psql: {said.strip()[-300:]}")
+        return said.strip()
+
+    def ended(self):
+        """User and system seconds of the sessions that have ended."""
+        fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[13]) + int(fields[14])) / TICKS
+
+    def latencies(self, script, times):
+        """Seconds of each of so many runs of a pgbench script, one after the other on one connection, prepared."""
+        path = pathlib.Path(self.directory, "script.sql")
+        path.write_text(script)
+        with tempfile.TemporaryDirectory(dir=self.directory) as folder:
+            done = subprocess.run(
+                [self.bin / "pgbench", "-h", "127.0.0.1", "-p", str(self.port), "-U", "bench", "-n", "-M", "prepared",
+                 "-c", "1", "-t", str(times), "-l", f"--log-prefix={folder}/log", "-f", str(path), "postgres"],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            found = [
+                int(line.split()[2]) / 1e6 for log in pathlib.Path(folder).iterdir() for line in log.read_text().splitlines()]
+        if done.returncode != 0 or len(found) != times:
+            raise Failed(f"pgbench: {done.stdout.strip()[-300:]}")
+        return found
 
 
 class Disk:
