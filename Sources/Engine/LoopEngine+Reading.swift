@@ -113,13 +113,15 @@ extension LoopEngine {
 
   /// Returns once the store has everything that this loop has learned of: for reads that ask the store alone. Mostly at
   /// once, and within a millisecond on a quiet server; as long as the store is behind on a busy one. Suspends.
-  func applied() async {
-    let head = window.head
-    guard store.appliedPosition() < head else { return }
+  func applied() async { await applied(through: window.head) }
+
+  /// Likewise, everything up to a position that is durable.
+  func applied(through position: Position) async {
+    guard store.appliedPosition() < position else { return }
     let loop = loop
     let applier = engine.applier
     await withUnsafeContinuation { continuation in
-      applier.whenApplied(head) { loop.perform { continuation.resume() } }
+      applier.whenApplied(position) { loop.perform { continuation.resume() } }
     }
   }
 

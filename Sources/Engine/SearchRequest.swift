@@ -130,6 +130,8 @@ extension LoopEngine {
       await wait.run(request.minPosition, nanoseconds: request.waitNanoseconds)
       request.wait = nil
     }
+    // After a crash the index may be ahead of the store, which had less on disk: what it finds must be readable.
+    await applied(through: search.indexer.indexedPosition)
     guard !request.isCancelled else { throw SearchService.abandoned }
     let loop = loop
     let answer: Result<[UInt8], Problem>? = await withUnsafeContinuation { continuation in

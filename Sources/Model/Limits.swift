@@ -152,9 +152,9 @@ public enum Limits {
   public static let searchContextsMax = 256
   /// Agents that one search names. Answer: 400 `invalid_request`.
   public static let searchAgentsMax = 256
-  /// Characters of a search's cursor: that of one for `searchTermsMax` words, and some more. Answer: 400
+  /// Characters of a search's cursor: that of one for `searchTermsMax` words with parts, and some more. Answer: 400
   /// `invalid_request`.
-  public static let searchCursorBytesMax = 512
+  public static let searchCursorBytesMax = 768
   /// Microseconds that a search may wait for `min_position`. Answer: 400 `invalid_request`.
   public static let searchWaitMicrosecondsMax: UInt64 = 30 * 1_000_000
   /// Nanoseconds that the index works on one query. Answer: what it has, with `partial`.

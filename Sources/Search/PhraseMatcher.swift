@@ -178,6 +178,12 @@ struct MatchWindows {
   private var distinct = 0
   /// Matches from here on may be lone.
   private var lone = 0
+  /// Matches at which those that can't be shown any more are let go of.
+  private var prunedAt = MatchWindows.keptMatches
+
+  private static let keptMatches = 4096
+  /// Bytes around a window that may be shown (`Excerpt`), and some.
+  private static let shownBytes = Limits.highlightCharacters * 20
 
   init(terms: Int) {
     counts = [Int](repeating: 0, count: terms)
@@ -188,6 +194,7 @@ struct MatchWindows {
   }
 
   mutating func add(_ match: Match) {
+    if matches.count >= prunedAt { prune(at: match.range.upperBound) }
     matches.append(match)
     if counts[match.term] == 0 { distinct += 1 }
     counts[match.term] += 1
@@ -203,6 +210,29 @@ struct MatchWindows {
     best = (distinct, start..<match.range.upperBound)
     // Four bytes are the most that a character has.
     if distinct == counts.count { enough = start + 8 * Limits.highlightCharacters }
+  }
+
+  /// Dozens of phrases may match at each word of a long text: keeps what is near the best window, and what is near a
+  /// window that ends with a match to come, at `offset` or later.
+  private mutating func prune(at offset: Int) {
+    let best = best.map {
+      max(0, $0.span.lowerBound - Self.shownBytes)...$0.span.lowerBound + Self.shownBytes
+    }
+    var kept: [Match] = []
+    var (keptFirst, keptLone) = (0, 0)
+    for (index, match) in matches.enumerated() {
+      let isNearBest = best?.overlaps(match.range.lowerBound...match.range.upperBound) ?? false
+      guard index >= first || isNearBest || match.range.upperBound + Self.shownBytes >= offset else {
+        continue
+      }
+      kept.append(match)
+      if index < first { keptFirst += 1 }
+      if index < lone { keptLone += 1 }
+    }
+    matches = kept
+    first = keptFirst
+    lone = keptLone
+    prunedAt = max(Self.keptMatches, 2 * kept.count)
   }
 
   mutating func endLoneCharacters(at offset: Int) {

@@ -2,11 +2,11 @@ internal import Bytes
 public import Model
 
 /// The `next_cursor` of a page of hits: opaque to clients, and good only for the query that it came from. URL-safe
-/// base64 of, little-endian: u8 version 3, u64 the query's hash, u64 the newest position of the first page, u64 the
-/// position and f64 the score that the next page begins behind; and with relevance, f64 the average length, then f32 the
-/// weight of each phrase.
+/// base64 of, little-endian: u8 version 4, u64 the query's hash, u64 the newest position of the first page, u64 the
+/// position and f64 the score that the next page begins behind (infinite: the best is still to come); and with
+/// relevance, u64 the oldest position that was ranked, f64 the average length, then f32 the weight of each phrase.
 public struct SearchCursor: Hashable, Sendable {
-  public static let version: UInt8 = 3
+  public static let version: UInt8 = 4
   private static let headBytes = 33
 
   public var queryHash: UInt64
@@ -18,7 +18,7 @@ public struct SearchCursor: Hashable, Sendable {
   }
 
   public func text() -> [UInt8] {
-    let room = Self.headBytes + 8 + 4 * (resume.statistics?.weights.count ?? 0)
+    let room = Self.headBytes + 16 + 4 * (resume.statistics?.weights.count ?? 0)
     let bytes = ByteWriter.bytes(capacity: room) { out in
       out.byte(Self.version)
       out.integer(queryHash)
@@ -26,13 +26,17 @@ public struct SearchCursor: Hashable, Sendable {
       out.integer(resume.position.rawValue)
       out.integer(resume.score.bitPattern)
       guard let statistics = resume.statistics else { return }
+      out.integer(resume.floor.rawValue)
       out.integer(statistics.averageLength.bitPattern)
       for weight in statistics.weights { out.integer(weight.bitPattern) }
     }
     return bytes.withUnsafeBytes { Base64.encodeURL($0) }
   }
 
-  /// Reads the cursor that a client sent with a query of this hash. Its numbers are finite, and its positions lie in the
+  /// Phrases that rank, at most: a word like `getUserName` is two, the whole and its parts.
+  private static let phrasesMax = 2 * Limits.searchTermsMax
+
+  /// Reads the cursor that a client sent with a query of this hash. Its numbers are no NaN, and its positions lie in the
   /// log's range; apart from that they are what the client says.
   public init(_ text: [UInt8], of queryHash: UInt64) throws(PageCursor.Fault) {
     guard text.count <= Limits.searchCursorBytesMax,
@@ -48,13 +52,15 @@ public struct SearchCursor: Hashable, Sendable {
     var reader = ByteReader(bytes)
     guard reader.integer(UInt8.self) == version, let hash = reader.integer(UInt64.self),
       let through = position(&reader), let position = position(&reader), position <= through.next,
-      let score = double(&reader)
+      let score = reader.integer(UInt64.self).map(Double.init(bitPattern:)),
+      score.isFinite || score == .infinity
     else { return nil }
     var resume = SearchResume(through: through, position: position, score: score)
     if reader.remaining > 0 {
-      guard let length = double(&reader), length >= 0, reader.remaining % 4 == 0,
-        reader.remaining / 4 <= Limits.searchTermsMax
+      guard let floor = Self.position(&reader), let length = double(&reader), length >= 0,
+        reader.remaining % 4 == 0, reader.remaining / 4 <= phrasesMax
       else { return nil }
+      resume.floor = floor
       var weights: [Float] = []
       while let pattern = reader.integer(UInt32.self) {
         let weight = Float(bitPattern: pattern)

@@ -498,6 +498,21 @@ class Files(unittest.TestCase):
             self.assertNotIn("anew", self.log())
             self.assertEqual(self.server.terminate(), 0)
 
+    def test_found_at_once_after_a_crash(self):
+        """The index has more on disk than the store then: what it finds is answered all the same."""
+        self.server.start()
+        for _ in range(6):
+            self.fill(1000)
+        with self.server.client(60) as client:
+            until(lambda: caught_up(client, self.position), 60, "a complete index")
+        self.server.kill()
+        self.server.start()
+        with self.server.client(60) as client:
+            page = search(client, f"number{self.count - 1}", order="recent", min_position=self.position, wait_seconds=30)
+            self.assertEqual([result["work_unit"]["position"] for result in page["results"]], [self.position])
+            self.assertFalse(page["partial"])
+        self.assertEqual(self.server.terminate(), 0)
+
     def test_without_search(self):
         self.server.start()
         self.fill()

@@ -1,6 +1,7 @@
 import Model
-import Search
 import Testing
+
+@testable import Search
 
 @Suite struct HighlighterTests {
   private static func mark(_ typed: String, in texts: String...) throws -> String? {
@@ -122,6 +123,29 @@ import Testing
   }
 
   /// What is shown is a piece of the text, whatever the text.
+  @Test func matchesThatAreNotShownAreNotKept() throws {
+    let tokenizer = try Tokenizer()
+    let typed = "a* \"a a\"* \"a a a\"* \"a a a a\"* \"b b\" nowhere"
+    let text = try SearchText(Array(typed.utf8), tokenizer: tokenizer)
+    let matcher = PhraseMatcher(text.phrases)
+    let words = String(repeating: "a ", count: 20_000)
+    for (bytes, distinct) in [(words, 4), (words + "b b a a a a " + words, 5)] {
+      let found = try Array(bytes.utf8).withUnsafeBytes {
+        try matcher.bestWindow(in: $0, tokenizer: tokenizer)
+      }
+      let window = try #require(found)
+      #expect(window.distinct == distinct)
+      // All that stand in what is shown, but not all of 80,000.
+      #expect(window.matches.count < 40_000)
+      let shown = window.matches.filter { window.span.contains($0.lowerBound) }
+      #expect(shown.count >= distinct)
+    }
+    let marked = try #require(try Self.mark(typed, in: words + "b b a a a a " + words))
+    #expect(marked.contains("<mark>b b</mark>") || marked.contains("b b a a a a"))
+    // Everything that is shown matched: up to its ends it is marked.
+    #expect(marked.hasPrefix("<mark>a a") && marked.hasSuffix("a a</mark>"))
+  }
+
   @Test func randomExcerptsAreVerbatim() throws {
     let seed = UInt64.random(in: 0...UInt64.max)
     print("random excerpts: seed \(seed)")

@@ -10,7 +10,7 @@ import Testing
     queryHash: 7,
     resume: SearchResume(
       through: Position(UInt64.max >> 1), position: Position(1), score: 3.25,
-      statistics: RankingStatistics(averageLength: 12.5, weights: [0.5, 7.25, 1e-20])))
+      statistics: RankingStatistics(averageLength: 12.5, weights: [0.5, 7.25, 1e-20]), floor: Position(77)))
 
   /// A cursor of these bytes, as a client might make it up.
   private func made(_ bytes: [UInt8]) -> [UInt8] { bytes.withUnsafeBytes { Base64.encodeURL($0) } }
@@ -24,12 +24,12 @@ import Testing
       #expect(try SearchCursor(cursor.text(), of: cursor.queryHash) == cursor)
       #expect(cursor.text().allSatisfy { $0 != 0x2b && $0 != 0x2f && $0 != 0x3d })
     }
-    #expect(try raw(Self.recent).count == 33 && raw(Self.best).count == 33 + 8 + 12)
+    #expect(try raw(Self.recent).count == 33 && raw(Self.best).count == 33 + 16 + 12)
   }
 
   @Test func `the largest fits its limit`() throws {
     var cursor = Self.best
-    cursor.resume.statistics?.weights = Array(repeating: 1.5, count: Limits.searchTermsMax)
+    cursor.resume.statistics?.weights = Array(repeating: 1.5, count: 2 * Limits.searchTermsMax)
     #expect(cursor.text().count <= Limits.searchCursorBytesMax)
     #expect(try SearchCursor(cursor.text(), of: 7) == cursor)
     cursor.resume.statistics?.weights.append(1)
@@ -42,7 +42,7 @@ import Testing
 
   @Test func `of any other length it is none`() throws {
     let bytes = try raw(Self.best)
-    for count in 0..<bytes.count where count != 33 && count < 41 || (count - 41) % 4 != 0 {
+    for count in 0..<bytes.count where count != 33 && count < 49 || (count - 49) % 4 != 0 {
       #expect(throws: PageCursor.Fault.malformed, "\(count)") {
         try SearchCursor(made(Array(bytes[..<count])), of: 7)
       }
@@ -61,13 +61,14 @@ import Testing
       return made(bytes)
     }
     let infinity: [UInt8] = [0, 0, 0, 0, 0, 0, 0xf0, 0x7f]
+    let less: [UInt8] = [0, 0, 0, 0, 0, 0, 0xf0, 0xff]
     let nan: [UInt8] = [1, 0, 0, 0, 0, 0, 0xf0, 0xff]
     let negative: [UInt8] = [0, 0, 0, 0, 0, 0, 0xf0, 0xbf]
     let beyond: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 0x80]
     for text in [
-      changed(0, [1]), changed(0, [4]), changed(9, beyond), changed(17, beyond),
-      changed(25, infinity), changed(25, nan), changed(33, infinity), changed(33, nan), changed(33, negative),
-      changed(41, [0, 0, 0x80, 0x7f]), changed(45, [1, 0, 0x80, 0xff]),
+      changed(0, [1]), changed(0, [3]), changed(9, beyond), changed(17, beyond), changed(33, beyond),
+      changed(25, less), changed(25, nan), changed(41, infinity), changed(41, nan), changed(41, negative),
+      changed(49, [0, 0, 0x80, 0x7f]), changed(53, [1, 0, 0x80, 0xff]),
     ] {
       #expect(throws: PageCursor.Fault.malformed) { try SearchCursor(text, of: 7) }
     }
@@ -77,6 +78,8 @@ import Testing
     let beyondItsEnd = try raw(shorter)
     // A score may be below zero; a position beyond the first page's end may not.
     #expect(try SearchCursor(changed(25, negative), of: 7).resume.score == -1)
+    // Behind infinity stands every hit: where the time limit ended the ranking, the older part begins so.
+    #expect(try SearchCursor(changed(25, infinity), of: 7).resume.score == .infinity)
     #expect(throws: PageCursor.Fault.malformed) { try SearchCursor(made(beyondItsEnd), of: 7) }
   }
 
@@ -84,7 +87,7 @@ import Testing
     var random = SystemRandomNumberGenerator()
     for _ in 0..<2000 {
       let bytes =
-        [UInt8(3)] + (0..<Int.random(in: 0...90, using: &random)).map { _ in UInt8.random(in: 0...255) }
+        [UInt8(4)] + (0..<Int.random(in: 0...90, using: &random)).map { _ in UInt8.random(in: 0...255) }
       _ = try? SearchCursor(made(bytes), of: 0)
       _ = try? SearchCursor(bytes, of: 0)
     }

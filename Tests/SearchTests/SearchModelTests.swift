@@ -248,7 +248,10 @@ private struct PageWalk {
     let page = try reader.find(query, text: text, deadline: ticks ?? .max, isCancelled: { false })
     pages.append(page)
     hits += page.hits
-    query.resume = page.next
+    // As a client brings it back.
+    query.resume = try page.next.map {
+      try SearchCursor(SearchCursor(queryHash: 1, resume: $0).text(), of: 1).resume
+    }
     return page.next != nil && pages.count < 10_000
   }
 
