@@ -50,7 +50,21 @@ class FirstFiveMinutes(unittest.TestCase):
             first, again = done.stdout.splitlines()
             self.assertEqual(first, again)
             self.assertEqual(len(json.loads(first)["work_units"]), 2)
+            *together, search, walk = together
             self.work_together(server, *together)
+            self.find_again(server, search, walk)
+
+    def find_again(self, server, search, walk):
+        done = shell(search, server)
+        posted, found = values(done.stdout)
+        (hit,) = found["results"]
+        self.assertEqual(hit["work_unit"]["id"], posted["work_unit"]["id"], done)
+        self.assertIn("<mark>E1234</mark>", hit["highlight"])
+        done = shell(walk, server)
+        posted, walked = values(done.stdout)
+        (result,) = walked["results"]
+        self.assertEqual(result["work_unit"]["id"], posted["work_unit"]["id"], done)
+        self.assertEqual((result["distance"], result["relationship"]["type"]), (1, "RESPONDS_TO"))
 
     def work_together(self, server, lock, fence, patch, follow):
         done = shell(lock, server)
