@@ -48,7 +48,12 @@ extension LoopServices {
   // MARK: The answer
 
   private func answer(_ exchange: Exchange, _ query: GraphQuery) async throws(Problem) {
-    guard let page = try await engine.graph(query) else {
+    let request = GraphRequest(query)
+    exchange.waits(for: request)
+    let found: Result<GraphPage?, Problem>
+    do throws(Problem) { found = .success(try await engine.graph(request)) } catch { found = .failure(error) }
+    exchange.waits(for: nil)
+    guard let page = try found.get() else {
       throw Problem(.notFound, "there is no unit with this id")
     }
     let steps = page.steps.map { LoopServices.text($0) }

@@ -91,17 +91,23 @@ public final class Applier: @unchecked Sendable {
     if isDue { sem_post(wake) }
   }
 
-  /// Calls `body` once everything up to `position`, which is durable, is applied: on the apply thread, or here if it is
-  /// already. Batches don't gather meanwhile. Any thread.
-  func whenApplied(_ position: Position, _ body: @escaping @Sendable () -> Void) {
-    let waits = queue.withLock { queue in
+  /// Calls `body`, once, when everything up to `position`, which is durable, is applied: on the apply thread. Batches
+  /// don't gather meanwhile. Any thread.
+  /// - Returns: what cancels the wait; nil, and `body` is not called, if it is applied already or the end has come.
+  func whenApplied(
+    _ position: Position, _ body: @escaping @Sendable () -> Void
+  ) -> PositionWaiters.Ticket? {
+    let ticket: PositionWaiters.Ticket? = queue.withLock { queue in
       // Looked at inside: the apply thread releases waiters behind its store of the position.
-      guard appliedPosition < position, !queue.isStopping else { return false }
-      _ = queue.waiters.add(position, body)
-      return true
+      guard appliedPosition < position, !queue.isStopping else { return nil }
+      return queue.waiters.add(position, body)
     }
-    if waits { sem_post(wake) } else { body() }
+    if ticket != nil { sem_post(wake) }
+    return ticket
   }
+
+  /// Ends a wait. False: its body was or will be called. Any thread.
+  func cancel(_ ticket: PositionWaiters.Ticket) -> Bool { queue.withLock { $0.waiters.remove(ticket) } }
 
   private func releaseWaiters(through position: Position) {
     for body in queue.withLock({ $0.waiters.release(through: position) }) { body() }

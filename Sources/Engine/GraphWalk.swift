@@ -52,6 +52,8 @@ struct GraphWalk {
 
   private let store: any EventStore
   private let query: GraphQuery
+  /// Nobody is there to be answered: the walk ends where it is.
+  private let isCancelled: () -> Bool
   private var budget: Budget
   private var seen: Set<UnitID>
   private var frontier: [Node] = []
@@ -62,7 +64,11 @@ struct GraphWalk {
   private(set) var isPartial = false
   let records = StoredRecords()
 
-  init(_ query: GraphQuery, _ store: any EventStore, _ budget: Budget = Budget()) {
+  init(
+    _ query: GraphQuery, _ store: any EventStore, _ budget: Budget = Budget(),
+    isCancelled: @escaping () -> Bool = { false }
+  ) {
+    self.isCancelled = isCancelled
     self.query = query
     self.store = store
     self.budget = budget
@@ -103,7 +109,7 @@ struct GraphWalk {
       var portion: [Relation] = []
       var isOut = false
       end = try store.relations(of: units, query.directions, after: after) { edge in
-        isOut = budget.edges <= 0
+        isOut = budget.edges <= 0 || (budget.edges % GraphWalk.portionMax == 0 && isCancelled())
         if isOut { return false }
         budget.edges -= 1
         after = edge
@@ -118,6 +124,10 @@ struct GraphWalk {
   /// Looks up what the edges lead to.
   private mutating func take(_ portion: [Relation], _ distance: Int) throws(StoreError) {
     guard !portion.isEmpty else { return }
+    if isCancelled() {
+      isPartial = true
+      return
+    }
     var edges: [Relation] = []
     var places: [UnitLocation] = []
     for (edge, place) in zip(portion, try store.locations(of: portion.map(\.other))) {

@@ -199,6 +199,7 @@ public final class Home {
   static var storeBehind: Problem { Problem(.unavailable, "the store is behind the log; try again") }
   static var storeUnsure: Problem { Problem(.unavailable, "the store can't tell; try again") }
   static var readsFull: Problem { Problem(.unavailable, "too many reads wait; try again") }
+  static var walksFull: Problem { Problem(.unavailable, "too many graph queries wait; try again") }
 
   /// What the request depends on is durable: it is told. Its memory is the connection's again.
   func finish(_ request: HomeRequest, in batch: Batch? = nil) {

@@ -290,10 +290,13 @@ extension Indexer {
   /// Something is durable that the store hasn't applied: waits for it, and hurries it if somebody waits.
   private func waitForStore() {
     let wanted = queue.withLock { $0.isStopping ? nil : $0.waiters.newest(through: $0.head) }
-    if let wanted, wanted > applier.appliedPosition {
-      applier.whenApplied(wanted) { [self] in sem_post(wake) }
+    guard let wanted, wanted > applier.appliedPosition else {
+      return wait(nanoseconds: limits.nanoseconds / 4)
     }
+    guard let ticket = applier.whenApplied(wanted, { [self] in sem_post(wake) }) else { return }
     wait(nanoseconds: limits.nanoseconds / 4)
+    // Or else a store that is stuck would gather waiters.
+    _ = applier.cancel(ticket)
   }
 
   private func commit(_ index: any UnitIndex) throws(SearchError) {

@@ -25,6 +25,8 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
   let search: SearchService?
   let metrics: EngineMetrics
   private let readPool: ReadPool
+  /// For walks along relationships: they take long, and no other read is to wait for them.
+  private let walkPool: ReadPool
   private let housekeeping: Housekeeping
   private let alarm = LockAlarm()
   /// Called on the home loop, once: what the start owes is durable.
@@ -51,7 +53,7 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
 
   init(
     _ parts: RecoveredParts, loops: [EventLoop], metrics: EngineMetrics, applier: Applier, readPool: ReadPool,
-    search: SearchService?
+    walkPool: ReadPool, search: SearchService?
   ) {
     homeLoop = loops[0]
     store = parts.store
@@ -60,6 +62,7 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
     self.metrics = metrics
     self.applier = applier
     self.readPool = readPool
+    self.walkPool = walkPool
     self.search = search
     home = parts.home
     housekeeping = Housekeeping()
@@ -144,12 +147,26 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
   func read<Found: Sendable>(
     _ work: @escaping @Sendable () -> Found, resuming loop: EventLoop, _ done: @escaping (Found) -> Void
   ) -> Bool {
+    submit(work, to: readPool, resuming: loop, done)
+  }
+
+  /// Runs `work`, a walk, on a thread that may wait for the disk, then `done` on `loop`, whose thread calls this.
+  func walk<Found: Sendable>(
+    _ work: @escaping @Sendable () -> Found, resuming loop: EventLoop, _ done: @escaping (Found) -> Void
+  ) -> Bool {
+    submit(work, to: walkPool, resuming: loop, done)
+  }
+
+  private func submit<Found: Sendable>(
+    _ work: @escaping @Sendable () -> Found, to pool: ReadPool, resuming loop: EventLoop,
+    _ done: @escaping (Found) -> Void
+  ) -> Bool {
     // `done` stays with its loop: the pool's thread only carries it back.
     nonisolated(unsafe) let done = done
     let metrics = metrics.store
     let asked = EventLoop.monotonicNanoseconds()
     metrics.readsQueued.add()
-    let taken = readPool.submit {
+    let taken = pool.submit {
       let begun = EventLoop.monotonicNanoseconds()
       metrics.readsQueued.subtract()
       metrics.readWaits.record(begun &- asked)
@@ -235,6 +252,7 @@ public final class LiveEngine: HomeSurroundings, @unchecked Sendable {
   public func quiesce() {
     disk.shutDown()
     search?.close()
+    walkPool.close()
     readPool.close()
   }
 

@@ -1,22 +1,26 @@
+internal import EventLoop
 public import Model
 internal import Storage
 
 extension LoopEngine {
+  static let walkAbandoned = Problem(.unavailable, "the connection ended before the walk was done")
+  static let storeIsBehind = Problem(.unavailable, "the store is far behind the log; try again")
+
   /// The units around one, along relationships, as far as the query and the limits of a walk go: everything that this loop
-  /// knows of is in it. Nil if there is no unit to begin at. Suspends: the read pool walks, on the store.
-  public func graph(_ query: GraphQuery) async throws(Problem) -> GraphPage? {
-    await applied()
-    let store = store
-    let found = try await read { () -> WalkedGraph in
-      do throws(StoreError) {
-        var walk = GraphWalk(query, store)
-        let hasRoot = try walk.run()
-        return WalkedGraph(
-          hasRoot: hasRoot, records: walk.records, steps: walk.steps, isPartial: walk.isPartial)
-      } catch {
-        return WalkedGraph(failure: Home.unreadable(error))
-      }
+  /// knows of is in it. Nil if there is no unit to begin at. Suspends: threads of their own walk, on the store, so that
+  /// no other read waits for walks. Throws if the store doesn't come up in time, or too many walks wait.
+  public func graph(_ request: GraphRequest) async throws(Problem) -> GraphPage? {
+    guard await applied(request) else {
+      throw request.isCancelled ? LoopEngine.walkAbandoned : LoopEngine.storeIsBehind
     }
+    let store = store
+    let found: WalkedGraph? = await withUnsafeContinuation { continuation in
+      let taken = engine.walk({ LoopEngine.walk(request, store) }, resuming: loop) {
+        continuation.resume(returning: $0)
+      }
+      if !taken { continuation.resume(returning: nil) }
+    }
+    guard let found else { throw Home.walksFull }
     if let failure = found.failure { throw failure }
     guard found.hasRoot else { return nil }
     var page = GraphPage()
@@ -26,9 +30,37 @@ extension LoopEngine {
     page.isPartial = found.isPartial
     return page
   }
+
+  /// Waits until the store has everything that this loop has learned of, for it alone is asked. Mostly at once, and within
+  /// a millisecond on a quiet server; as long as the store is behind on a busy one, up to a limit: one on a full disk may
+  /// not come up for hours.
+  /// - Returns: false if the limit has passed, or the client has gone.
+  private func applied(_ request: GraphRequest) async -> Bool {
+    guard !request.isCancelled else { return false }
+    let head = window.head
+    guard store.appliedPosition() < head else { return true }
+    let wait = PositionWait(loop, engine.applier)
+    request.wait = wait
+    await wait.run(head, nanoseconds: Limits.graphWaitNanosecondsMax)
+    request.wait = nil
+    return !request.isCancelled && store.appliedPosition() >= head
+  }
+
+  private static func walk(_ request: GraphRequest, _ store: any EventStore) -> WalkedGraph {
+    guard !request.isCancelled else { return WalkedGraph(failure: walkAbandoned) }
+    do throws(StoreError) {
+      var walk = GraphWalk(request.query, store) { request.isCancelled }
+      let hasRoot = try walk.run()
+      guard !request.isCancelled else { return WalkedGraph(failure: walkAbandoned) }
+      return WalkedGraph(
+        hasRoot: hasRoot, records: walk.records, steps: walk.steps, isPartial: walk.isPartial)
+    } catch {
+      return WalkedGraph(failure: Home.unreadable(error))
+    }
+  }
 }
 
-/// What a walk brings back from the read pool.
+/// What a walk brings back from its thread.
 private struct WalkedGraph: Sendable {
   var hasRoot = false
   var records = StoredRecords()

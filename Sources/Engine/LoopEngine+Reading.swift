@@ -111,20 +111,6 @@ extension LoopEngine {
     return found.oldest == .zero ? nil : found.oldest
   }
 
-  /// Returns once the store has everything that this loop has learned of: for reads that ask the store alone. Mostly at
-  /// once, and within a millisecond on a quiet server; as long as the store is behind on a busy one. Suspends.
-  func applied() async { await applied(through: window.head) }
-
-  /// Likewise, everything up to a position that is durable.
-  func applied(through position: Position) async {
-    guard store.appliedPosition() < position else { return }
-    let loop = loop
-    let applier = engine.applier
-    await withUnsafeContinuation { continuation in
-      applier.whenApplied(position) { loop.perform { continuation.resume() } }
-    }
-  }
-
   /// Reads from the store's memory, and again on a thread that may wait for the disk if that didn't do.
   func readStored(
     _ body: @escaping @Sendable (StoredRecords, ReadTier) -> Void

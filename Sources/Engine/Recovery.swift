@@ -168,7 +168,8 @@ extension LiveEngine {
         ? Recovery.search(directory, identity, store, applier, head: report.tail, metrics) : nil
       let engine = LiveEngine(
         RecoveredParts(store: store, disk: disk, log: log, home: home, batches: batches), loops: loops,
-        metrics: metrics, applier: applier, readPool: try ReadPool(), search: service)
+        metrics: metrics, applier: applier, readPool: try ReadPool(),
+        walkPool: try ReadPool(queuedMax: Limits.graphsQueuedMax), search: service)
       engine.onFatal = onFatal
       return (engine, report)
     } catch {

@@ -1,6 +1,7 @@
 internal import EventLoop
 public import Model
 public import Search
+internal import Storage
 internal import Synchronization
 
 /// One search, from the connection that asks to the thread that answers.
@@ -19,7 +20,7 @@ public final class SearchRequest: Abandonable, @unchecked Sendable {
   public let minPosition: Position
   public let waitNanoseconds: UInt64
   /// The wait for the index; loop thread.
-  var wait: IndexWait?
+  var wait: PositionWait?
   private let cancelled = Atomic<Bool>(false)
 
   public init(
@@ -61,25 +62,46 @@ extension LockRequest: Abandonable {
   public func endWait(on engine: LoopEngine) { engine.endWait(self) }
 }
 
-/// Waits until the index has come to a position: no longer than it is let, and no longer than there is a client. Loop
-/// thread.
-final class IndexWait: TimerTarget, @unchecked Sendable {
+/// What comes to one position after another: the index, or the store.
+protocol PositionSource: AnyObject {
+  /// Calls `body`, once, on a thread of its own, when `position` is reached.
+  /// - Returns: what cancels the wait; nil, and `body` is not called, if it is reached or the end has come.
+  func whenReached(_ position: Position, _ body: @escaping @Sendable () -> Void) -> PositionWaiters.Ticket?
+  /// Ends a wait. False: its body was or will be called.
+  func cancel(_ ticket: PositionWaiters.Ticket) -> Bool
+}
+
+extension Indexer: PositionSource {
+  func whenReached(_ position: Position, _ body: @escaping @Sendable () -> Void) -> PositionWaiters.Ticket? {
+    whenIndexed(position, body)
+  }
+}
+
+extension Applier: PositionSource {
+  func whenReached(_ position: Position, _ body: @escaping @Sendable () -> Void) -> PositionWaiters.Ticket? {
+    whenApplied(position, body)
+  }
+}
+
+/// Waits until the index or the store has come to a position: no longer than it is let, and no longer than there is a
+/// client. Loop thread.
+final class PositionWait: TimerTarget, @unchecked Sendable {
   private let loop: EventLoop
-  private let indexer: Indexer
+  private let source: any PositionSource
   private var continuation: UnsafeContinuation<Void, Never>?
   private var ticket: PositionWaiters.Ticket?
   private var timer = TimerID.none
 
-  init(_ loop: EventLoop, _ indexer: Indexer) {
+  init(_ loop: EventLoop, _ source: any PositionSource) {
     self.loop = loop
-    self.indexer = indexer
+    self.source = source
   }
 
   func run(_ position: Position, nanoseconds: UInt64) async {
     await withUnsafeContinuation { continuation in
       self.continuation = continuation
       timer = loop.setTimer(after: nanoseconds, self, tag: 0)
-      ticket = indexer.whenIndexed(position) { [self] in loop.perform { self.end() } }
+      ticket = source.whenReached(position) { [self] in loop.perform { self.end() } }
       if ticket == nil { end() }
     }
   }
@@ -89,7 +111,7 @@ final class IndexWait: TimerTarget, @unchecked Sendable {
     guard let continuation else { return }
     self.continuation = nil
     loop.cancel(timer)
-    if let ticket { _ = indexer.cancel(ticket) }
+    if let ticket { _ = source.cancel(ticket) }
     continuation.resume()
   }
 
@@ -125,14 +147,21 @@ extension LoopEngine {
     guard let search = engine.search else { throw SearchService.off }
     if request.waitNanoseconds > 0, search.indexer.indexedPosition < request.minPosition, !request.isCancelled
     {
-      let wait = IndexWait(loop, search.indexer)
+      let wait = PositionWait(loop, search.indexer)
       request.wait = wait
       await wait.run(request.minPosition, nanoseconds: request.waitNanoseconds)
       request.wait = nil
     }
     // After a crash the index may be ahead of the store, which had less on disk: what it finds must be readable.
-    await applied(through: search.indexer.indexedPosition)
+    let indexed = search.indexer.indexedPosition
+    if store.appliedPosition() < indexed, !request.isCancelled {
+      let wait = PositionWait(loop, engine.applier)
+      request.wait = wait
+      await wait.run(indexed, nanoseconds: Limits.graphWaitNanosecondsMax)
+      request.wait = nil
+    }
     guard !request.isCancelled else { throw SearchService.abandoned }
+    guard store.appliedPosition() >= indexed else { throw LoopEngine.storeIsBehind }
     let loop = loop
     let answer: Result<[UInt8], Problem>? = await withUnsafeContinuation { continuation in
       let isTaken = search.submit(request) { answer in

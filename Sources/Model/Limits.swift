@@ -176,6 +176,10 @@ public enum Limits {
   public static let graphEdgesMax = 100_000
   /// Types of relationships that one request lists. There are fewer. Answer: 400 `invalid_request`.
   public static let graphTypesMax = 64
+  /// Graph queries that wait for a thread, all connections together. Answer: 503 `unavailable`.
+  public static let graphsQueuedMax = 256
+  /// Nanoseconds that a graph query waits for the store to have what is durable. Answer: 503 `unavailable`.
+  public static let graphWaitNanosecondsMax: UInt64 = 5_000_000_000
 
   // MARK: Overload
 

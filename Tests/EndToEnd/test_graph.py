@@ -3,6 +3,7 @@ units that were posted."""
 
 import json
 import random
+import socket
 import unittest
 
 from harness import Names, Server, unit, uuid7
@@ -297,3 +298,32 @@ class RandomGraphs(unittest.TestCase):
                     self.compare(client, 60)
                     self.post_some(client, self.COUNT // 4)
                     self.compare(client, 60)
+
+
+class Flood(unittest.TestCase):
+    """More walks at once than there are threads for, each of many relationships."""
+
+    HUB, FLOOD = 20_000, 600
+
+    def test_other_requests_and_the_end_do_not_wait_for_walks(self):
+        with Server() as server:
+            with server.client() as client:
+                root = client.create(unit(context=Names.fresh("hub")))
+                spoke = unit(context=Names.fresh("spokes"), relationships=[to(root)])
+                for _ in range(self.HUB // 1000):
+                    self.assertEqual(client.request("POST", "/workunits", [spoke] * 1000).status, 201)
+            body = json.dumps({"target_id": root["id"], "limit": 1000, "meta_filters": {"no": "such"}}).encode()
+            head = f"POST /search/relationships HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+            walkers = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(self.FLOOD)]
+            for walker in walkers:
+                walker.sendall(head.encode() + body)
+            # Those that find no room are refused at once, and nobody else is.
+            walkers[-1].settimeout(30)
+            self.assertIn(b" 503 ", walkers[-1].recv(4096))
+            with server.client() as client:
+                self.assertEqual(client.get(f"/workunit/{root['id']}").status, 200)
+                client.create(unit(context=Names.fresh("other")))
+            for walker in walkers:
+                walker.close()
+            # Fails if the server takes longer to end.
+            server.terminate()

@@ -253,6 +253,25 @@ import Testing
     #expect(!small.isPartial && small.found == Array(answer.found.prefix(100)))
   }
 
+  /// A server that ends, or a client that goes, doesn't wait for a hundred thousand edges.
+  @Test func `a walk that nobody waits for ends where it is`() throws {
+    let place = try Place(isSimulated: true)
+    defer { place.close() }
+    let root = EventSamples.unitID(1)
+    try place.apply([Unit(position: 1, relationships: [])])
+    try place.apply((2...5000).map { Unit(position: $0, relationships: [(root, .causes, "{}")]) })
+    var query = GraphQuery(root: root)
+    query.limit = 1000
+    query.filter.insert(UnitFilter.Pair(key: Array("k".utf8), value: Array("none".utf8)))
+    var asked = 0
+    var walk = GraphWalk(query, place.store) {
+      asked += 1
+      return asked > 2
+    }
+    #expect(try walk.run())
+    #expect(walk.isPartial && asked < 5)
+  }
+
   @Test(arguments: [true, false])
   func `records are bounded by their bytes`(isSimulated: Bool) throws {
     let place = try Place(isSimulated: isSimulated)
