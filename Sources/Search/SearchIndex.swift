@@ -151,7 +151,7 @@ public final class SearchIndex {
       try database.execute(SearchFormat.table(ofPart: number), "make a part")
       for (name, value) in [
         ("hashsize", options.hashBytes), ("automerge", options.automerge),
-        ("crisismerge", options.crisisMerge), ("usermerge", 4),
+        ("crisismerge", options.crisisMerge), ("usermerge", 4), ("pgsz", options.leafBytes),
       ] {
         try database.execute(
           "INSERT INTO \(table)(\(table), rank) VALUES ('\(name)', \(value))", "set up a part")

@@ -8,6 +8,9 @@ public struct SearchOptions: Hashable, Sendable {
   public var cacheBytes = 64 << 20
   /// Bytes of postings that a transaction gathers in memory before it writes a segment.
   public var hashBytes = 32 << 20
+  /// Bytes of a leaf of a segment. Who walks down two lists at once takes whole leaves apart to look at a few of their
+  /// entries. Of new parts only.
+  public var leafBytes = 1000
   /// Segments of one level that are merged while rows are inserted; 0: never.
   public var automerge = 8
   /// Segments of one level at which everything waits until they are merged.

@@ -15,7 +15,11 @@ extension SearchReader {
     guard behind > lower else { return page }
     let start = min(upper, behind - 1)
     var collection = Collection(offset: query.offset, limit: max(1, query.limit))
-    let end = try walk(plan, lower...start, snapshot, guardian) { collection.add($0.position) }
+    let end = try walk(plan, lower...start, snapshot, guardian) { visit in
+      let goesOn = collection.add(visit.position)
+      if collection.isOneMore { guardian.pointee.beginCounting() }
+      return goesOn
+    }
     page.hits = collection.hits.map { SearchHit(position: Position($0), score: 0) }
 
     var lookedDownTo = lower
@@ -37,7 +41,12 @@ extension SearchReader {
     }
     let below = Count(matches: collection.seen, from: start, downTo: lookedDownTo, isWhole: end == .finished)
     var above = Count(matches: 0, from: upper, downTo: start &+ 1, isWhole: true)
-    if start < upper { above = try count(plan, start + 1...upper, snapshot, guardian) }
+    if start < upper {
+      guardian.pointee.beginCounting()
+      above = try count(plan, start + 1...upper, snapshot, guardian)
+      // Nothing could be counted: it is taken to be like what stands below.
+      if above.downTo > upper { above = Count(like: below, from: upper, downTo: start + 1) }
+    }
     page.total = below.estimate(downTo: lower) + above.estimate(downTo: start &+ 1)
     page.isTotalExact = below.isWhole && above.isWhole
     return page
@@ -71,6 +80,20 @@ extension SearchReader {
     var downTo: UInt64
     var isWhole: Bool
 
+    init(matches: Int, from: UInt64, downTo: UInt64, isWhole: Bool) {
+      self.matches = matches
+      self.from = from
+      self.downTo = downTo
+      self.isWhole = isWhole
+    }
+
+    /// A span that nothing was counted in.
+    init(like other: Count, from: UInt64, downTo: UInt64) {
+      let density = Double(other.matches) / (Double(max(other.from, other.downTo) - other.downTo) + 1)
+      let matches = Int(min(density * (Double(from - downTo) + 1), 1e15))
+      self.init(matches: matches, from: from, downTo: downTo, isWhole: false)
+    }
+
     /// As many as there would be if the rest, down to `lower`, were like what was looked at.
     func estimate(downTo lower: UInt64) -> Int {
       guard !isWhole, downTo > lower, from >= downTo else { return matches }
@@ -93,6 +116,8 @@ extension SearchReader {
     }
 
     var isFull: Bool { hits.count == limit }
+    /// The last one showed that there is another page.
+    var isOneMore: Bool { seen == offset + limit + 1 }
     var hasMore: Bool { isFull && seen > offset + limit }
 
     /// - Returns: whether to go on.
