@@ -1,9 +1,8 @@
-internal import EventLoop
 public import Model
 internal import Synchronization
 
 /// One walk along relationships, from the connection that asks to the thread that walks.
-public final class GraphRequest: Abandonable, @unchecked Sendable {
+public final class GraphRequest: Abandonable, PositionWaiting, @unchecked Sendable {
   public let query: GraphQuery
   /// The wait for the store; loop thread.
   var wait: PositionWait?

@@ -8,35 +8,6 @@ internal import Synchronization
 internal import Telemetry
 internal import WAL
 
-/// Where the index thread is.
-struct IndexCourse {
-  /// An index that is made anew.
-  struct Rebuild {
-    var through: Position
-    var units: UInt64 = 0
-    var begun: UInt64
-    var told: UInt64
-  }
-
-  var index: (any UnitIndex)?
-  var openings: UInt64 = 0
-  /// Everything up to here was added; the index's own watermark is what is committed of it.
-  var reached = Position.zero
-  var units = 0
-  var bytes = 0
-  /// There may be something to put in order.
-  var isUntidy = true
-  var rebuild: Rebuild?
-  /// Why an index is made anew, until it is open.
-  var discarded: String?
-  var discardedAt: UInt64 = 0
-  var mark: IndexFileMark?
-  var looked: UInt64 = 0
-  var ends: UInt64?
-  /// The first opening is over, whatever came of it.
-  var hasTried = false
-}
-
 /// What the index thread takes at a time.
 private struct IndexShare {
   var batches: [Batch] = []
@@ -290,13 +261,15 @@ extension Indexer {
   /// Something is durable that the store hasn't applied: waits for it, and hurries it if somebody waits.
   private func waitForStore() {
     let wanted = queue.withLock { $0.isStopping ? nil : $0.waiters.newest(through: $0.head) }
-    guard let wanted, wanted > applier.appliedPosition else {
-      return wait(nanoseconds: limits.nanoseconds / 4)
+    var ticket: PositionWaiters.Ticket?
+    if let wanted {
+      ticket = applier.whenApplied(wanted) { [self] in sem_post(wake) }
+      // Applied since the share was taken: nobody would end the wait.
+      if ticket == nil, wanted <= applier.appliedPosition { return }
     }
-    guard let ticket = applier.whenApplied(wanted, { [self] in sem_post(wake) }) else { return }
     wait(nanoseconds: limits.nanoseconds / 4)
     // Or else a store that is stuck would gather waiters.
-    _ = applier.cancel(ticket)
+    if let ticket { _ = applier.cancel(ticket) }
   }
 
   private func commit(_ index: any UnitIndex) throws(SearchError) {

@@ -1,16 +1,14 @@
-internal import EventLoop
 public import Model
 internal import Storage
 
 extension LoopEngine {
   static let walkAbandoned = Problem(.unavailable, "the connection ended before the walk was done")
-  static let storeIsBehind = Problem(.unavailable, "the store is far behind the log; try again")
 
   /// The units around one, along relationships, as far as the query and the limits of a walk go: everything that this loop
   /// knows of is in it. Nil if there is no unit to begin at. Suspends: threads of their own walk, on the store, so that
   /// no other read waits for walks. Throws if the store doesn't come up in time, or too many walks wait.
   public func graph(_ request: GraphRequest) async throws(Problem) -> GraphPage? {
-    guard await applied(request) else {
+    guard await applied(through: window.head, request) else {
       throw request.isCancelled ? LoopEngine.walkAbandoned : LoopEngine.storeIsBehind
     }
     let store = store
@@ -29,21 +27,6 @@ extension LoopEngine {
     page.steps = found.steps
     page.isPartial = found.isPartial
     return page
-  }
-
-  /// Waits until the store has everything that this loop has learned of, for it alone is asked. Mostly at once, and within
-  /// a millisecond on a quiet server; as long as the store is behind on a busy one, up to a limit: one on a full disk may
-  /// not come up for hours.
-  /// - Returns: false if the limit has passed, or the client has gone.
-  private func applied(_ request: GraphRequest) async -> Bool {
-    guard !request.isCancelled else { return false }
-    let head = window.head
-    guard store.appliedPosition() < head else { return true }
-    let wait = PositionWait(loop, engine.applier)
-    request.wait = wait
-    await wait.run(head, nanoseconds: Limits.graphWaitNanosecondsMax)
-    request.wait = nil
-    return !request.isCancelled && store.appliedPosition() >= head
   }
 
   private static func walk(_ request: GraphRequest, _ store: any EventStore) -> WalkedGraph {

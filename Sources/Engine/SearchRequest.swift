@@ -5,7 +5,7 @@ internal import Storage
 internal import Synchronization
 
 /// One search, from the connection that asks to the thread that answers.
-public final class SearchRequest: Abandonable, @unchecked Sendable {
+public final class SearchRequest: Abandonable, PositionWaiting, @unchecked Sendable {
   /// What is searched for; `positions` is not narrowed by the filter's times yet.
   public let query: SearchQuery
   /// The query's text, taken apart.
@@ -62,65 +62,6 @@ extension LockRequest: Abandonable {
   public func endWait(on engine: LoopEngine) { engine.endWait(self) }
 }
 
-/// What comes to one position after another: the index, or the store.
-protocol PositionSource: AnyObject {
-  /// Calls `body`, once, on a thread of its own, when `position` is reached.
-  /// - Returns: what cancels the wait; nil, and `body` is not called, if it is reached or the end has come.
-  func whenReached(_ position: Position, _ body: @escaping @Sendable () -> Void) -> PositionWaiters.Ticket?
-  /// Ends a wait. False: its body was or will be called.
-  func cancel(_ ticket: PositionWaiters.Ticket) -> Bool
-}
-
-extension Indexer: PositionSource {
-  func whenReached(_ position: Position, _ body: @escaping @Sendable () -> Void) -> PositionWaiters.Ticket? {
-    whenIndexed(position, body)
-  }
-}
-
-extension Applier: PositionSource {
-  func whenReached(_ position: Position, _ body: @escaping @Sendable () -> Void) -> PositionWaiters.Ticket? {
-    whenApplied(position, body)
-  }
-}
-
-/// Waits until the index or the store has come to a position: no longer than it is let, and no longer than there is a
-/// client. Loop thread.
-final class PositionWait: TimerTarget, @unchecked Sendable {
-  private let loop: EventLoop
-  private let source: any PositionSource
-  private var continuation: UnsafeContinuation<Void, Never>?
-  private var ticket: PositionWaiters.Ticket?
-  private var timer = TimerID.none
-
-  init(_ loop: EventLoop, _ source: any PositionSource) {
-    self.loop = loop
-    self.source = source
-  }
-
-  func run(_ position: Position, nanoseconds: UInt64) async {
-    await withUnsafeContinuation { continuation in
-      self.continuation = continuation
-      timer = loop.setTimer(after: nanoseconds, self, tag: 0)
-      ticket = source.whenReached(position) { [self] in loop.perform { self.end() } }
-      if ticket == nil { end() }
-    }
-  }
-
-  /// Ends the wait, if it isn't over.
-  func end() {
-    guard let continuation else { return }
-    self.continuation = nil
-    loop.cancel(timer)
-    if let ticket { _ = source.cancel(ticket) }
-    continuation.resume()
-  }
-
-  func timerFired(tag: UInt64) {
-    timer = .none
-    end()
-  }
-}
-
 extension LoopEngine {
   /// Takes the text of a search apart. Loop thread; some 50 µs for the longest.
   public func searchText(_ text: [UInt8]) throws(Problem) -> SearchText {
@@ -153,15 +94,9 @@ extension LoopEngine {
       request.wait = nil
     }
     // After a crash the index may be ahead of the store, which had less on disk: what it finds must be readable.
-    let indexed = search.indexer.indexedPosition
-    if store.appliedPosition() < indexed, !request.isCancelled {
-      let wait = PositionWait(loop, engine.applier)
-      request.wait = wait
-      await wait.run(indexed, nanoseconds: Limits.graphWaitNanosecondsMax)
-      request.wait = nil
+    guard await applied(through: search.indexer.indexedPosition, request) else {
+      throw request.isCancelled ? SearchService.abandoned : LoopEngine.storeIsBehind
     }
-    guard !request.isCancelled else { throw SearchService.abandoned }
-    guard store.appliedPosition() >= indexed else { throw LoopEngine.storeIsBehind }
     let loop = loop
     let answer: Result<[UInt8], Problem>? = await withUnsafeContinuation { continuation in
       let isTaken = search.submit(request) { answer in

@@ -178,8 +178,8 @@ public enum Limits {
   public static let graphTypesMax = 64
   /// Graph queries that wait for a thread, all connections together. Answer: 503 `unavailable`.
   public static let graphsQueuedMax = 256
-  /// Nanoseconds that a graph query waits for the store to have what is durable. Answer: 503 `unavailable`.
-  public static let graphWaitNanosecondsMax: UInt64 = 5_000_000_000
+  /// Nanoseconds that a graph query or a search waits for the store to have what is durable. Answer: 503 `unavailable`.
+  public static let storeWaitNanosecondsMax: UInt64 = 5_000_000_000
 
   // MARK: Overload
 

@@ -164,9 +164,10 @@ func comes(_ condition: () -> Bool) -> Bool {
     world.restart()
     defer { world.stop() }
     world.expectComplete()
+    // The index thread says so behind its commit.
+    #expect(comes { world.notices.withLock { $0.count } == 2 })
     #expect(!world.indexer.isRebuilding)
     let notices = world.notices.withLock { $0 }
-    #expect(notices.count == 2)
     #expect(notices.first?.contains("rebuilding(reason: \"there is none\"") == true)
     #expect(notices.last?.contains("units: \(world.units.count)") == true)
     world.post(batches: 3)
