@@ -447,7 +447,8 @@ class Files(unittest.TestCase):
                 self.assertEqual(self.server.terminate(), 0)
 
     def test_damaged_while_running(self):
-        for how in ("deleted", "truncated", "emptied", "no database", "garbled"):
+        # Not the file's first page: what the write-ahead log has of it is read instead, and put over it.
+        for how in ("deleted", "truncated", "emptied", "garbled"):
             with self.subTest(how):
                 self.server.start()
                 self.fill()
