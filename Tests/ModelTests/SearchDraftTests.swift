@@ -75,7 +75,7 @@ import Testing
     (#"{"offset":-1}"#, "/offset"), (#"{"offset":10001}"#, "/offset"), (#"{"offset":9981}"#, "/offset"),
     (#"{"offset":9001,"limit":1000}"#, "/offset"), (#"{"offset":0,"cursor":"a"}"#, "/cursor"),
     (#"{"cursor":"a","offset":0}"#, "/offset"), (#"{"cursor":7}"#, "/cursor"),
-    (#"{"cursor":"\#(String(repeating: "a", count: 513))"}"#, "/cursor"),
+    (#"{"cursor":"\#(String(repeating: "a", count: Limits.searchCursorBytesMax + 1))"}"#, "/cursor"),
     (#"{"highlight":1}"#, "/highlight"), (#"{"highlight":"true"}"#, "/highlight"),
     (#"{"min_position":-1}"#, "/min_position"), (#"{"min_position":9007199254740992}"#, "/min_position"),
     (#"{"min_position":"1"}"#, "/min_position"),
