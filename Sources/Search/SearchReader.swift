@@ -126,27 +126,27 @@ public final class SearchReader {
     visit: (Visit) -> Bool
   ) throws(SearchError) -> WalkEnd {
     var lookedDownTo = range.upperBound &+ 1
-    return try database.watched(by: guardian) { () throws(SearchError) in
-      for part in snapshot.parts.reversed() {
-        let (first, overflow) = part.number.multipliedReportingOverflow(by: snapshot.span)
-        let last = first.addingReportingOverflow(snapshot.span - 1)
-        guard !overflow, !last.overflow, first <= range.upperBound, last.partialValue >= range.lowerBound
-        else {
-          continue
-        }
-        let within = max(first, range.lowerBound)...min(last.partialValue, range.upperBound)
-        let end = try walk(part, plan, within, guardian, ranking, &lookedDownTo, visit)
-        if let end { return end }
-        lookedDownTo = within.lowerBound
-        guardian.pointee.hasProgress = true
-        if guardian.pointee.asks(), within.lowerBound > range.lowerBound {
-          return .stopped(lookedDownTo: lookedDownTo)
-        }
+    for part in snapshot.parts.reversed() {
+      let (first, overflow) = part.number.multipliedReportingOverflow(by: snapshot.span)
+      let last = first.addingReportingOverflow(snapshot.span - 1)
+      guard !overflow, !last.overflow, first <= range.upperBound, last.partialValue >= range.lowerBound
+      else {
+        continue
       }
-      return .finished
+      let within = max(first, range.lowerBound)...min(last.partialValue, range.upperBound)
+      let end = try walk(part, plan, within, guardian, ranking, &lookedDownTo, visit)
+      if let end { return end }
+      lookedDownTo = within.lowerBound
+      guardian.pointee.hasProgress = true
+      if guardian.pointee.asks(), within.lowerBound > range.lowerBound {
+        return .stopped(lookedDownTo: lookedDownTo)
+      }
     }
+    return .finished
   }
 
+  /// Only the steps are watched: what opens a part's table for the first time is short, and reports to be stopped in it as
+  /// a failure.
   /// - Returns: nil at the part's end.
   private func walk(
     _ part: SearchPart, _ plan: SearchPlan, _ range: ClosedRange<UInt64>,
@@ -163,20 +163,22 @@ public final class SearchReader {
         try statement.bind(2, Int64(clamping: range.lowerBound))
         if purpose != .scan { try statement.bind(3, text: text) }
         if let ranking { try statement.bind(4, ranking: ranking) }
-        while true {
-          switch try statement.step() {
-          case .done: return .success(nil)
-          case .interrupted: return .success(.stopped(lookedDownTo: lookedDownTo))
-          case .row: break
+        return try database.watched(by: guardian) { () throws(SearchError) in
+          while true {
+            switch try statement.step() {
+            case .done: return .success(nil)
+            case .interrupted: return .success(.stopped(lookedDownTo: lookedDownTo))
+            case .row: break
+            }
+            let position = UInt64(clamping: statement.integer(0))
+            guard range.contains(position), position < lookedDownTo else {
+              throw SearchError(.damaged, operation: "find", message: "units are not in their order")
+            }
+            lookedDownTo = position
+            guardian.pointee.hasProgress = true
+            let score = ranking == nil || statement.isNull(1) ? nil : statement.double(1)
+            if !visit(Visit(position: position, score: score)) { return .success(.enough) }
           }
-          let position = UInt64(clamping: statement.integer(0))
-          guard range.contains(position), position < lookedDownTo else {
-            throw SearchError(.damaged, operation: "find", message: "units are not in their order")
-          }
-          lookedDownTo = position
-          guardian.pointee.hasProgress = true
-          let score = ranking == nil || statement.isNull(1) ? nil : statement.double(1)
-          if !visit(Visit(position: position, score: score)) { return .success(.enough) }
         }
       } catch {
         return .failure(error)
