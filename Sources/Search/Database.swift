@@ -89,11 +89,17 @@ final class Database {
 
   var isInTransaction: Bool { sqlite3_get_autocommit(handle) == 0 }
 
+  /// SQLITE_IOERR_DATA: what `CSearch/pages.c` says of a page.
+  private static let pageIsDamaged = SQLITE_IOERR | (32 << 8)
+
   func check(_ code: Int32, _ operation: String) throws(SearchError) {
     if code != SQLITE_OK { throw error(code, operation) }
   }
 
   func error(_ code: Int32, _ operation: String) -> SearchError {
+    if code == Database.pageIsDamaged {
+      return SearchError(.damaged, operation: operation, message: "a page is not what was written there")
+    }
     let message = sqlite3_errmsg(handle).map { String(cString: $0) } ?? "no message"
     let system = sqlite3_system_errno(handle)
     return SearchError(
@@ -110,8 +116,8 @@ final class Database {
       return access == .read ? .operational : .damaged
     case SQLITE_FULL: return .full
     case SQLITE_IOERR:
-      let isDamage = code == SQLITE_IOERR | (32 << 8) || code == SQLITE_IOERR | (33 << 8)
-      if isDamage { return .damaged }
+      // SQLITE_IOERR_CORRUPTFS
+      if code == SQLITE_IOERR | (33 << 8) { return .damaged }
       return system == ENOSPC || system == EDQUOT ? .full : .operational
     default: return .operational
     }

@@ -40,8 +40,8 @@ public struct SearchResume: Hashable, Sendable {
   public var score: Double = 0
   /// What scores are computed from: taken once, so that they stay the same from page to page. Relevance only.
   public var statistics: RankingStatistics?
-  /// The oldest position that was ranked, where the time limit let no page rank everything: the pages behind it rank
-  /// the same, and then what is older. Zero: everything was. Relevance only.
+  /// The oldest position that was ranked: the pages behind rank the same, however long it takes them, or what the time
+  /// limit left out would stand twice. Zero: ranking begins here. Relevance only.
   public var floor: Position
 
   public init(

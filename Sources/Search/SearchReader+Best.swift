@@ -59,7 +59,7 @@ extension SearchReader {
     if ranked.count > max(0, query.offset) + limit, let last = page.hits.last {
       page.next = SearchResume(
         through: through, position: last.position, score: last.score, statistics: statistics,
-        floor: page.isPartial ? Position(lookedDownTo) : .zero)
+        floor: Position(lookedDownTo))
     } else if page.isPartial, lookedDownTo <= upper {
       // Every score is less: the older part, from its best hit on.
       page.next = SearchResume(

@@ -8,9 +8,9 @@ public final class SearchReader {
   /// Statements that are kept prepared.
   static let statementsMax = 512
   /// Hits of a phrase that are counted to learn how frequent it is; the rest is extrapolated.
-  static let frequencyCountedMax: Int64 = 5000
+  static let frequencyCountedMax: Int64 = 1000
   /// The same, of all phrases of a query.
-  static let frequenciesCountedMax: Int64 = 20_000
+  static let frequenciesCountedMax: Int64 = 8000
 
   struct StatementKey: Hashable {
     enum Purpose { case scan, match, score, count }

@@ -107,6 +107,27 @@ import Testing
     }
   }
 
+  @Test func whatOnePageRankedTheNextOneRanksHoweverLongItTakes() throws {
+    let reader = try index(600, span: 64) { String(repeating: "word ", count: 1 + $0 % 9) }
+    let whole = try find(reader, "word", query(.relevance, limit: 1000)).hits
+    var asked = query(.relevance, limit: 10)
+    asked.resume = try find(reader, "word", asked).next
+    // Out of time at once, and in the middle.
+    for ticks in [0, 3, 9] {
+      let page = try find(reader, "word", asked, ticks: UInt64(ticks))
+      #expect(page.hits == Array(whole[10..<20]) && !page.isPartial)
+    }
+    // Not even with the grace: the same page is to be asked for again.
+    var time: UInt64 = 0
+    reader.clock = {
+      time += QueryGuard.grace / 4
+      return time
+    }
+    let text = try SearchText(Array("word".utf8), tokenizer: tokenizer)
+    let cut = try reader.find(asked, text: text, deadline: 1, isCancelled: { false })
+    #expect(cut.hits == [] && cut.isPartial && cut.next == asked.resume)
+  }
+
   // MARK: Counting
 
   @Test func fewHitsAreCountedManyAreEstimated() throws {
