@@ -17,6 +17,8 @@ struct IndexCourse {
   var reached = Position.zero
   var units = 0
   var bytes = 0
+  /// What is indexed comes from the store.
+  var isBehind = false
   /// There may be something to put in order.
   var isUntidy = true
   var rebuild: Rebuild?

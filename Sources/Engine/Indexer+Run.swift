@@ -169,9 +169,12 @@ extension Indexer {
     let before = course.reached
     let share = takeShare()
     for batch in share.batches { try add(batch, to: index) }
-    if share.batches.isEmpty, share.through > course.reached { try read(through: share.through, to: index) }
+    course.isBehind = share.batches.isEmpty && share.through > course.reached
+    if course.isBehind { try read(through: share.through, to: index) }
     let isDone = course.reached >= min(head, applier.appliedPosition)
-    let isFull = course.units >= limits.units || course.bytes >= limits.bytes
+    let isFull =
+      course.units >= (course.isBehind ? limits.unitsBehind : limits.units)
+      || course.bytes >= (course.isBehind ? limits.bytesBehind : limits.bytes)
     if isDone || isFull, course.reached > index.watermark { try commit(index) }
     if failing.load(ordering: .relaxed) {
       failing.store(false, ordering: .relaxed)

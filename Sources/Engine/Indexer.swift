@@ -24,6 +24,10 @@ public final class Indexer: @unchecked Sendable {
     /// When to commit, at the latest: each commit is a piece of the index that is merged with others later.
     public var units = 4000
     public var bytes = 16 << 20
+    /// The same while behind, where nobody sees what is newest before everything is indexed: fewer and larger
+    /// pieces, fewer merges.
+    public var unitsBehind = 16_000
+    public var bytesBehind = 64 << 20
     public var nanoseconds: UInt64 = 200_000_000
     /// How long `start` waits for the index to be opened; an index that takes longer is opened while the server serves.
     public var openNanoseconds: UInt64 = 2_000_000_000

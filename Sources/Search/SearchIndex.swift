@@ -110,6 +110,8 @@ public final class SearchIndex {
     try end()
     watermark = through
     added = max(added, through)
+    // Readers look through all of it for each page.
+    if walBytes >= options.walBytesMax { try database.checkpoint() }
   }
 
   func begin() throws(SearchError) {

@@ -15,7 +15,7 @@ public struct SearchOptions: Hashable, Sendable {
   public var automerge = 8
   /// Segments of one level at which everything waits until they are merged.
   public var crisisMerge = 64
-  /// Bytes of write-ahead log beyond which `tidy` moves it into the file.
+  /// Bytes of write-ahead log beyond which it is moved into the file.
   public var walBytesMax = 32 << 20
 
   public init() {}
