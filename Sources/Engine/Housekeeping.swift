@@ -108,6 +108,7 @@ final class Housekeeping: TimerTarget, @unchecked Sendable {
     guard let engine else { return }
     if let free {
       engine.home.isSpaceShort = free < engine.home.limits.freeBytesMin
+      engine.search?.indexer.setSpaceShort(engine.home.isSpaceShort)
       engine.metrics.freeBytes.set(Int64(clamping: free))
     }
     engine.metrics.storeBytes.set(Int64(clamping: health.tableFileBytes + health.blobFileBytes))

@@ -30,6 +30,9 @@ extension Indexer {
         saysFirst()
         try inspect()
         try waitForWork(index)
+        if spaceShort.load(ordering: .relaxed), course.reached < head {
+          throw SearchError(.full, operation: "index", message: "little room is left, and kept for the log")
+        }
         try advance(index)
       } catch {
         if fails(error) { break }
@@ -114,7 +117,7 @@ extension Indexer {
   /// Waits for something to index, then a little longer for more. Puts the index in order meanwhile.
   private func waitForWork(_ index: any UnitIndex) throws(SearchError) {
     while sleeps() {
-      if course.isUntidy {
+      if course.isUntidy, !spaceShort.load(ordering: .relaxed) {
         course.isUntidy = try index.tidy()
       } else {
         wait(nanoseconds: Indexer.second)
@@ -125,7 +128,7 @@ extension Indexer {
     while gathers() {
       let now = EventLoop.monotonicNanoseconds()
       guard now < end else { break }
-      if course.isUntidy, course.units == 0 {
+      if course.isUntidy, course.units == 0, !spaceShort.load(ordering: .relaxed) {
         course.isUntidy = try index.tidy()
       } else {
         wait(nanoseconds: end - now)

@@ -73,6 +73,8 @@ public final class Indexer: @unchecked Sendable {
   let committed = Atomic<UInt64>(0)
   /// Counts the times that the index was opened; 0 while it isn't open.
   let openings = Atomic<UInt64>(0)
+  /// The file system has less room than is kept for what matters more than the index.
+  let spaceShort = Atomic<Bool>(false)
   let rebuilding = Atomic<Bool>(false)
   let failing = Atomic<Bool>(false)
   private var thread = pthread_t()
@@ -114,6 +116,9 @@ public final class Indexer: @unchecked Sendable {
   public var isRebuilding: Bool { rebuilding.load(ordering: .acquiring) }
   /// The last attempt to index something failed. Any thread.
   public var isFailing: Bool { failing.load(ordering: .relaxed) }
+  /// Says whether the file system has room for the index: without it nothing is indexed. Any thread.
+  func setSpaceShort(_ isShort: Bool) { spaceShort.store(isShort, ordering: .relaxed) }
+
   /// The newest durable position. Any thread.
   public var head: Position { queue.withLock { $0.head } }
 

@@ -40,8 +40,11 @@ public final class SearchRequest: Abandonable, PositionWaiting, @unchecked Senda
   /// Nobody is there to be answered. Any thread.
   var isCancelled: Bool { cancelled.load(ordering: .relaxed) }
 
+  /// Any thread.
+  func cancel() { cancelled.store(true, ordering: .relaxed) }
+
   public func abandon(on engine: LoopEngine) {
-    cancelled.store(true, ordering: .relaxed)
+    cancel()
     wait?.end()
   }
 

@@ -23,6 +23,9 @@ protocol UnitFinder: AnyObject {
 final class SearchService: @unchecked Sendable {
   static let threads = 2
   static let off = Problem(.unavailable, "search is off (--no-search)")
+  static let ending = Problem(.unavailable, "the server is stopping; try again")
+  /// How long `close` may take to answer what is queued; the rest is refused.
+  static let endNanoseconds: UInt64 = 1_000_000_000
   static let abandoned = Problem(.unavailable, "the connection ended before the search was done")
 
   private struct Job {
@@ -40,6 +43,8 @@ final class SearchService: @unchecked Sendable {
   private let condition: UnsafeMutablePointer<pthread_cond_t>
   private var queue: [Job] = []
   private var isClosing = false
+  /// When `close` began; 0 before.
+  private let closing = Atomic<UInt64>(0)
   private var threads: [pthread_t] = []
   /// One for each loop, by its index, made by the first search there.
   private var tokenizers: [Int: Tokenizer] = [:]
@@ -112,9 +117,10 @@ final class SearchService: @unchecked Sendable {
     return made
   }
 
-  /// Answers what is queued, and ends the threads. Before the loops end; idempotent.
+  /// Answers what is queued, as far as a second goes, and ends the threads. Before the loops end; idempotent.
   func close() {
     pthread_mutex_lock(mutex)
+    if !isClosing { closing.store(EventLoop.monotonicNanoseconds(), ordering: .relaxed) }
     isClosing = true
     let joined = threads
     threads = []
@@ -144,6 +150,11 @@ final class SearchService: @unchecked Sendable {
         continue
       }
       let begun = EventLoop.monotonicNanoseconds()
+      let closing = closing.load(ordering: .relaxed)
+      guard closing == 0 || begun < closing + SearchService.endNanoseconds else {
+        job.done(.failure(SearchService.ending))
+        continue
+      }
       let answer = answer(job.request, begun: begun, &connection)
       metrics.queries.record(EventLoop.monotonicNanoseconds() &- begun)
       job.done(answer)

@@ -2,11 +2,12 @@ internal import Bytes
 public import Model
 
 /// The `next_cursor` of a page of hits: opaque to clients, and good only for the query that it came from. URL-safe
-/// base64 of, little-endian: u8 version 4, u64 the query's hash, u64 the newest position of the first page, u64 the
+/// base64 of, little-endian: u8 version 5, u64 the query's hash, u64 the newest position of the first page, u64 the
 /// position and f64 the score that the next page begins behind (infinite: the best is still to come); and with
-/// relevance, u64 the oldest position that was ranked, f64 the average length, then f32 the weight of each phrase.
+/// relevance, u64 the oldest position that was ranked, u64 the matches of newer parts, f64 the average length, then
+/// f32 the weight of each phrase.
 public struct SearchCursor: Hashable, Sendable {
-  public static let version: UInt8 = 4
+  public static let version: UInt8 = 5
   private static let headBytes = 33
 
   public var queryHash: UInt64
@@ -18,7 +19,7 @@ public struct SearchCursor: Hashable, Sendable {
   }
 
   public func text() -> [UInt8] {
-    let room = Self.headBytes + 16 + 4 * (resume.statistics?.weights.count ?? 0)
+    let room = Self.headBytes + 24 + 4 * (resume.statistics?.weights.count ?? 0)
     let bytes = ByteWriter.bytes(capacity: room) { out in
       out.byte(Self.version)
       out.integer(queryHash)
@@ -27,6 +28,7 @@ public struct SearchCursor: Hashable, Sendable {
       out.integer(resume.score.bitPattern)
       guard let statistics = resume.statistics else { return }
       out.integer(resume.floor.rawValue)
+      out.integer(resume.above)
       out.integer(statistics.averageLength.bitPattern)
       for weight in statistics.weights { out.integer(weight.bitPattern) }
     }
@@ -57,10 +59,12 @@ public struct SearchCursor: Hashable, Sendable {
     else { return nil }
     var resume = SearchResume(through: through, position: position, score: score)
     if reader.remaining > 0 {
-      guard let floor = Self.position(&reader), let length = double(&reader), length >= 0,
+      guard let floor = Self.position(&reader), let above = Self.position(&reader)?.rawValue,
+        let length = double(&reader), length >= 0,
         reader.remaining % 4 == 0, reader.remaining / 4 <= phrasesMax
       else { return nil }
       resume.floor = floor
+      resume.above = above
       var weights: [Float] = []
       while let pattern = reader.integer(UInt32.self) {
         let weight = Float(bitPattern: pattern)

@@ -43,16 +43,19 @@ public struct SearchResume: Hashable, Sendable {
   /// The oldest position that was ranked: the pages behind rank the same, however long it takes them, or what the time
   /// limit left out would stand twice. Zero: ranking begins here. Relevance only.
   public var floor: Position
+  /// Matches above `through` that pages before this one ranked as a part of their own. Relevance only.
+  public var above: UInt64
 
   public init(
     through: Position, position: Position, score: Double = 0, statistics: RankingStatistics? = nil,
-    floor: Position = .zero
+    floor: Position = .zero, above: UInt64 = 0
   ) {
     self.through = through
     self.position = position
     self.score = score
     self.statistics = statistics
     self.floor = floor
+    self.above = above
   }
 }
 

@@ -25,6 +25,8 @@ extension SearchReader {
       statistics = try frequencies(plan, snapshot, guardian)
     }
 
+    // Of at most half the range of `UInt64`, as the cursor's reader sees to.
+    let above = Int(clamping: query.resume?.above ?? 0)
     let limit = max(1, query.limit)
     var best = BestHits(
       capacity: max(0, query.offset) + limit + 1,
@@ -44,7 +46,7 @@ extension SearchReader {
     if let resume = query.resume, resume.floor > .zero, lookedDownTo > floor {
       page.isPartial = true
       page.isTotalExact = false
-      page.total = matches
+      page.total = SearchReader.sum(above, matches)
       page.next = resume
       return page
     }
@@ -53,21 +55,28 @@ extension SearchReader {
       SearchHit(position: Position($0.position), score: $0.score)
     }
     page.isPartial = lookedDownTo > lower
-    page.isTotalExact = !page.isPartial && upper == min(query.positions.upperBound, through.rawValue)
-    page.total = Count(matches: matches, from: upper, downTo: lookedDownTo, isWhole: false)
-      .estimate(downTo: lower)
+    page.isTotalExact = !page.isPartial
+    page.total = SearchReader.sum(
+      above,
+      Count(matches: matches, from: upper, downTo: lookedDownTo, isWhole: false).estimate(downTo: lower))
     if ranked.count > max(0, query.offset) + limit, let last = page.hits.last {
       page.next = SearchResume(
         through: through, position: last.position, score: last.score, statistics: statistics,
-        floor: Position(lookedDownTo))
+        floor: Position(lookedDownTo), above: UInt64(above))
     } else if page.isPartial, lookedDownTo <= upper {
       // Every score is less: the older part, from its best hit on.
       page.next = SearchResume(
         through: Position(lookedDownTo - 1), position: Position(lookedDownTo),
         score: .greatestFiniteMagnitude,
-        statistics: statistics)
+        statistics: statistics, above: UInt64(SearchReader.sum(above, matches)))
     }
     return page
+  }
+
+  /// What a forged cursor says has no other bound.
+  private static func sum(_ a: Int, _ b: Int) -> Int {
+    let (sum, overflow) = a.addingReportingOverflow(b)
+    return overflow ? .max : sum
   }
 
   /// Visits all matches with their scores.

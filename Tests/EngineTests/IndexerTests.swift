@@ -259,6 +259,22 @@ func comes(_ condition: () -> Bool) -> Bool {
     world.expectComplete()
   }
 
+  @Test func `without room nothing is indexed, until there is some`() throws {
+    let world = try World()
+    world.start()
+    defer { world.stop() }
+    world.post(batches: 3)
+    world.expectComplete()
+    world.indexer.setSpaceShort(true)
+    let before = world.indexer.indexedPosition
+    world.post(batches: 3)
+    #expect(comes { world.indexer.isFailing })
+    #expect(world.indexer.indexedPosition == before)
+    world.indexer.setSpaceShort(false)
+    world.expectComplete()
+    #expect(comes { !world.indexer.isFailing })
+  }
+
   @Test func `an index that is ahead of the log is none of it`() throws {
     let world = try World()
     world.files.state.withLock { $0.watermark = 1_000_000 }

@@ -10,7 +10,8 @@ import Testing
     queryHash: 7,
     resume: SearchResume(
       through: Position(UInt64.max >> 1), position: Position(1), score: 3.25,
-      statistics: RankingStatistics(averageLength: 12.5, weights: [0.5, 7.25, 1e-20]), floor: Position(77)))
+      statistics: RankingStatistics(averageLength: 12.5, weights: [0.5, 7.25, 1e-20]), floor: Position(77),
+      above: 12))
 
   /// A cursor of these bytes, as a client might make it up.
   private func made(_ bytes: [UInt8]) -> [UInt8] { bytes.withUnsafeBytes { Base64.encodeURL($0) } }
@@ -24,7 +25,7 @@ import Testing
       #expect(try SearchCursor(cursor.text(), of: cursor.queryHash) == cursor)
       #expect(cursor.text().allSatisfy { $0 != 0x2b && $0 != 0x2f && $0 != 0x3d })
     }
-    #expect(try raw(Self.recent).count == 33 && raw(Self.best).count == 33 + 16 + 12)
+    #expect(try raw(Self.recent).count == 33 && raw(Self.best).count == 33 + 24 + 12)
   }
 
   @Test func `the largest fits its limit`() throws {
@@ -66,9 +67,9 @@ import Testing
     let negative: [UInt8] = [0, 0, 0, 0, 0, 0, 0xf0, 0xbf]
     let beyond: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 0x80]
     for text in [
-      changed(0, [1]), changed(0, [3]), changed(9, beyond), changed(17, beyond), changed(33, beyond),
-      changed(25, less), changed(25, nan), changed(41, infinity), changed(41, nan), changed(41, negative),
-      changed(49, [0, 0, 0x80, 0x7f]), changed(53, [1, 0, 0x80, 0xff]),
+      changed(0, [1]), changed(0, [4]), changed(9, beyond), changed(17, beyond), changed(33, beyond),
+      changed(41, beyond), changed(25, less), changed(25, nan), changed(49, infinity), changed(49, nan),
+      changed(49, negative), changed(57, [0, 0, 0x80, 0x7f]), changed(61, [1, 0, 0x80, 0xff]),
     ] {
       #expect(throws: PageCursor.Fault.malformed) { try SearchCursor(text, of: 7) }
     }
@@ -87,7 +88,8 @@ import Testing
     var random = SystemRandomNumberGenerator()
     for _ in 0..<2000 {
       let bytes =
-        [UInt8(4)] + (0..<Int.random(in: 0...90, using: &random)).map { _ in UInt8.random(in: 0...255) }
+        [SearchCursor.version]
+        + (0..<Int.random(in: 0...90, using: &random)).map { _ in UInt8.random(in: 0...255) }
       _ = try? SearchCursor(made(bytes), of: 0)
       _ = try? SearchCursor(bytes, of: 0)
     }
