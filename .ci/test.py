@@ -49,7 +49,7 @@ def complaints(lines):
     """What says which tests failed, and why: repeated at the end, where it is looked for."""
     told = []
     for number, line in enumerate(lines):
-        if SWIFT_FAILED.search(line) or " recorded an issue at " in line:
+        if SWIFT_FAILED.search(line) or " recorded an issue " in line:
             told.append(line)
         elif OWN_FAILED.match(line):
             told += lines[number:number + 12]
