@@ -82,16 +82,23 @@ func comes(_ condition: () -> Bool) -> Bool {
     var head: Position { Position(maker.head) }
     var isComplete: Bool { indexer.indexedPosition == head }
 
-    /// Everything is indexed, once and in order, and nothing was done that may not be. An index that is found damaged
-    /// when it was complete is made anew: that is waited for.
+    /// Everything is indexed, once and in order, and nothing was done that may not be.
     func expectComplete(_ place: SourceLocation = #_sourceLocation) {
-      #expect(
-        comes {
-          isComplete && files.state.withLock { $0.units == units && $0.watermark == maker.head }
-        }, sourceLocation: place)
+      #expect(comes { isComplete }, sourceLocation: place)
       files.state.withLock { state in
+        #expect(state.units == units, sourceLocation: place)
+        #expect(state.watermark == maker.head, sourceLocation: place)
         #expect(state.faults == [], sourceLocation: place)
       }
+    }
+
+    /// The same in the end: an index that is complete may be found damaged when it is put in order, and be made anew.
+    func expectCompleteAtLast(_ place: SourceLocation = #_sourceLocation) {
+      let isThere = comes {
+        isComplete && files.state.withLock { $0.units == units && $0.watermark == maker.head }
+      }
+      #expect(isThere, sourceLocation: place)
+      #expect(files.state.withLock { $0.faults } == [], sourceLocation: place)
     }
 
     func stop() {
@@ -235,14 +242,14 @@ func comes(_ condition: () -> Bool) -> Bool {
       }
       world.restart()
       world.post(batches: 3)
-      world.expectComplete()
+      world.expectCompleteAtLast()
       isThrough = world.files.state.withLock { $0.calls < call }
       if !isThrough {
         #expect(comes { world.metrics.failures.value >= 1 })
         // A file that can't be removed is opened again, and found to be sound.
         if kind == .damaged { #expect(comes { world.metrics.rebuilds.value == 1 }) }
       }
-      world.expectComplete()
+      world.expectCompleteAtLast()
       #expect(comes { !world.indexer.isFailing && !world.indexer.isRebuilding })
       world.stop()
     }
