@@ -18,7 +18,7 @@ BYTES  ?= 1024
 BINARY := .build/release/engram
 LAID_OUT := Package.swift Sources Tests Benchmarks/Package.swift $(addprefix Benchmarks/,Smoke Suite Workloads)
 
-LIBRARIES := liburing-dev librocksdb-dev libsqlite3-dev libssl-dev curl python3
+LIBRARIES := liburing-dev librocksdb-dev libsqlite3-dev libssl-dev libtomlplusplus-dev curl python3
 PEERS     := nginx libnginx-mod-nchan redis-server etcd-server wrk fio postgresql sqlite3
 CLIENTS   := chromium python3-websockets
 

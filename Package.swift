@@ -58,15 +58,23 @@ let package = Package(
       linkerSettings: [.linkedLibrary("sqlite3")]),
     // Without RTTI: the library has no type information of the class that this one extends.
     .target(name: "CRocksExtras", cxxSettings: [.unsafeFlags(["-O2", "-std=c++17", "-fno-rtti"])]),
+    .target(
+      name: "COpenSSL", cSettings: [.define("_GNU_SOURCE"), .unsafeFlags(["-O2"])],
+      linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
+    // Header-only toml++; nothing is thrown through C.
+    .target(
+      name: "CTOML", cxxSettings: [.define("TOML_EXCEPTIONS", to: "0"), .unsafeFlags(["-O2", "-std=c++17"])]),
     room("Bytes", ["CBytes"]),
     room("Model", ["Bytes"]),
     room("Telemetry", []),
     // Floor 1
-    room("EventLoop", ["Bytes", "Telemetry", "CIOUring"]),
+    room("EventLoop", ["Bytes", "Telemetry", "CIOUring", "COpenSSL"]),
     room("HTTP", ["Bytes", "CBytes"]),
     room("Locks", ["Bytes", "Model"]),
     room("Router", ["Bytes", "Model"]),
+    room("Access", ["Bytes", "Model", "COpenSSL"]),
     // Floor 2
+    room("Settings", ["Bytes", "Model", "Access", "CTOML"]),
     room("WAL", ["Bytes", "Model", "Telemetry", "EventLoop"]),
     room("Storage", ["Bytes", "Model", "Telemetry", "CRocksDB", "CRocksExtras"]),
     room("Search", ["Bytes", "Model", "Telemetry", "CSQLite", "CSearch"]),
@@ -81,21 +89,21 @@ let package = Package(
     room(
       "API",
       [
-        "Bytes", "Model", "Telemetry", "EventLoop", "HTTP", "Locks", "Router", "WAL", "Search", "Engine",
-        "Notifier",
+        "Bytes", "Model", "Telemetry", "EventLoop", "HTTP", "Locks", "Router", "Access", "WAL", "Search",
+        "Engine", "Notifier",
       ]),
     // Floor 5
     room(
       "Server",
       [
         "Bytes", "Model", "Telemetry", "EventLoop", "HTTP", "WAL", "Storage", "Search", "Notifier", "Engine",
-        "API", .product(name: "Logging", package: "swift-log"),
+        "API", "Access", "Settings", .product(name: "Logging", package: "swift-log"),
       ]),
     // Floor 6
     .executableTarget(
       name: "engram",
       dependencies: [
-        "Server",
+        "Server", "Settings", "Access",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ], swiftSettings: settings),
@@ -112,6 +120,8 @@ let package = Package(
       name: "CEventLoopTesting", dependencies: ["CAllocations"], path: "Tests/CEventLoopTesting"),
     suite("HTTP", ["HTTP", "Bytes"]),
     suite("Locks", ["Locks", "Model", "Bytes", "EngramTesting"]),
+    suite("Access", ["Access", "Bytes", "Model", "COpenSSL"]),
+    suite("Settings", ["Settings", "Access", "Model", "Bytes"]),
     suite("Router", ["Router", "Bytes", "Model", "EngramTesting"]),
     suite(
       "WAL", ["WAL", "Model", "Bytes", "EventLoop", "EngramTesting"], resources: [.copy("golden")]),
@@ -127,13 +137,14 @@ let package = Package(
     suite(
       "API",
       [
-        "API", "Model", "Bytes", "HTTP", "EventLoop", "Router", "Notifier", "WAL", "Engine", "Telemetry",
-        "EngramTesting", "CIOUring",
+        "API", "Access", "Model", "Bytes", "HTTP", "EventLoop", "Router", "Notifier", "WAL", "Engine",
+        "Telemetry", "EngramTesting", "CIOUring",
       ]),
     suite(
       "Server",
       [
-        "Server", "API", "Engine", "Model", "Bytes", "EventLoop", "HTTP", "Telemetry", "EngramTesting",
+        "Server", "API", "Access", "Settings", "Engine", "Model", "Bytes", "EventLoop", "HTTP", "Telemetry",
+        "EngramTesting",
         "CEventLoopTesting",
         .product(name: "Logging", package: "swift-log"),
       ]),

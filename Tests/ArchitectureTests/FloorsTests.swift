@@ -6,10 +6,10 @@ import Testing
 private let floors: [[String]] = [
   /* 0 */ [
     "Bytes", "Model", "Telemetry", "CBytes", "CIOUring", "CRocksDB", "CRocksExtras", "CSQLite", "CSearch",
-    "COpenSSL",
+    "COpenSSL", "CTOML",
   ],
-  /* 1 */ ["EventLoop", "HTTP", "Locks", "Router"],
-  /* 2 */ ["WAL", "Storage", "Search", "Notifier"],
+  /* 1 */ ["EventLoop", "HTTP", "Locks", "Router", "Access"],
+  /* 2 */ ["WAL", "Storage", "Search", "Notifier", "Settings"],
   /* 3 */ ["Engine"],
   /* 4 */ ["API"],
   /* 5 */ ["Server"],
