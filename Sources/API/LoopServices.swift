@@ -1,3 +1,4 @@
+public import Access
 public import Engine
 internal import EventLoop
 public import HTTP
@@ -11,6 +12,8 @@ public final class LoopServices {
   public var date = DateCache()
   /// Counts messages that are being gathered, and those kept until they are answered. Outlives the connections.
   public weak var bodies: (any BodyBudget)?
+  /// Where denials are written down; nil: nowhere.
+  public var audit: (any AuditSink)?
   let drafts = UnitDraftPool()
   let publishes: PublishPool
   var requestIDs = RequestIDs()
