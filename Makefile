@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps peers clients tools swift build run test bench contract perf crash soak simulate format lint clean
+.PHONY: help deps peers clients tools swift build run test bench contract perf crash soak simulate fuzz format lint clean
 
 PYTHON ?= python3
 LISTEN ?= 127.0.0.1:8080
@@ -14,9 +14,10 @@ SEED   ?= 1
 SEEDS  ?= 100000
 UNITS  ?=
 MINUTES ?=
+TARGET ?=
 BYTES  ?= 1024
 BINARY := .build/release/engram
-LAID_OUT := Package.swift Sources Tests Benchmarks/Package.swift $(addprefix Benchmarks/,Smoke Suite Workloads)
+LAID_OUT := Package.swift Sources Tests Benchmarks/Package.swift $(addprefix Benchmarks/,Smoke Suite Workloads) Fuzz/Package.swift Fuzz/Sources
 
 LIBRARIES := liburing-dev librocksdb-dev libsqlite3-dev libssl-dev libtomlplusplus-dev curl python3
 PEERS     := nginx libnginx-mod-nchan redis-server etcd-server wrk fio postgresql sqlite3
@@ -67,11 +68,14 @@ crash: deps build ## kill -9 under load, KILLS times
 simulate: deps swift ## SEEDS seeded runs of the engine over simulated disk, clock and network
 	ENGRAM_SEEDS=$(SEEDS) swift test -c release --scratch-path .build/simulate --filter SimulationTests
 
-format: swift ## lay out Sources, Tests and Benchmarks
+fuzz: deps swift ## hostile bytes for MINUTES (8), all targets together, or for TARGET=name alone
+	$(PYTHON) Fuzz/run.py --minutes $(or $(MINUTES),8) $(if $(TARGET),--target $(TARGET))
+
+format: swift ## lay out Sources, Tests, Benchmarks and Fuzz
 	swift format --in-place --parallel --recursive $(LAID_OUT)
 
 lint: swift ## the layout, checked
 	swift format lint --strict --parallel --recursive $(LAID_OUT)
 
 clean: ## remove what was built (not the data)
-	rm -rf .build .build-* Benchmarks/.build Perf/results
+	rm -rf .build .build-* Benchmarks/.build Fuzz/.build Fuzz/Findings Perf/results

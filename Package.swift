@@ -40,6 +40,13 @@ let package = Package(
     .executable(name: "engram", targets: ["engram"]),
     // For the package in `Benchmarks`.
     .library(name: "Workloads", targets: ["Workloads", "CAllocations"]),
+    // For the package in `Fuzz`.
+    .library(
+      name: "Rooms",
+      targets: [
+        "Bytes", "Model", "HTTP", "Router", "Access", "Settings", "EventLoop", "WAL", "Engine", "API",
+        "EngramTesting",
+      ]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),

@@ -97,6 +97,8 @@ def main():
     suite("contract smoke", [sys.executable, "Tests/Contract/run.py", "--smoke", "--cases", "300"], own_counts)
     suite("benchmark smoke", [sys.executable, "Perf/run.py", "--smoke"], own_counts)
     suite("soak smoke", [sys.executable, "Perf/soak.py", "--smoke"], own_counts)
+    # Two targets at a time, a minute each; `Fuzz/run.py` builds, instrumented, whatever it needs.
+    suite("fuzzing", [sys.executable, "Fuzz/run.py", "--seconds", "60"], own_counts)
     print("\n" + "\n".join(failures + results))
     print(f"{passed} passed, {failed} failed", flush=True)
     sys.exit(1 if failed else 0)
