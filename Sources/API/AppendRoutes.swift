@@ -1,3 +1,4 @@
+internal import Access
 internal import Bytes
 internal import Engine
 internal import EventLoop
@@ -17,7 +18,7 @@ extension LoopServices {
     defer { request.reset() }
     let draft = request.addDraft()
     if let problem = draft.parse(exchange.body) { throw problem }
-    if let problem = draft.resolveAgent(try caller(exchange), isAuthenticated: false) { throw problem }
+    if let problem = try writer(exchange).take(draft) { throw problem }
     try await append(request, .createUnit, exchange)
   }
 
@@ -32,8 +33,8 @@ extension LoopServices {
       throw Problem(.unsupportedMediaType, "the body must be application/json or application/x-ndjson")
     case .json:
       request.reset()
-      let caller = try caller(exchange)
-      if let problem = UnitBatch.parse(exchange.body, into: request, caller: caller) { throw problem }
+      let writer = try writer(exchange)
+      if let problem = UnitBatch.parse(exchange.body, into: request, by: writer) { throw problem }
     case .lines:
       if let problem = try readLines(exchange, isWhole: true) { throw problem }
     }
@@ -66,7 +67,7 @@ extension LoopServices {
     let request = exchange.appendRequest
     if !exchange.lines.isUnderWay { request.reset() }
     return exchange.lines.read(
-      exchange.body, isWhole: isWhole, into: request, caller: try caller(exchange))
+      exchange.body, isWhole: isWhole, into: request, by: try writer(exchange))
   }
 
   // MARK: The answer
@@ -118,11 +119,19 @@ extension LoopServices {
     return key
   }
 
-  /// The agent that `X-Agent-ID` names.
+  /// The agent of the credential; where authentication is off, the one that `X-Agent-ID` names. Borrowed from the exchange.
   func caller(_ exchange: Exchange) throws(Problem) -> UnsafeRawBufferPointer? {
-    guard let value = try exchange.field(.xAgentID) else { return nil }
+    guard let value = try exchange.field(.xAgentID) else { return exchange.caller.agent }
     if let fault = Query.identifierFault(value) { throw Problem(.invalidRequest, "X-Agent-ID \(fault)") }
-    return value
+    guard let agent = exchange.caller.agent else { return value }
+    guard JSONText.same(value, agent) else {
+      throw Problem(.permissionDenied, "X-Agent-ID is not the agent of the credential")
+    }
+    return agent
+  }
+
+  private func writer(_ exchange: Exchange) throws(Problem) -> Writer {
+    Writer(exchange.caller, agent: try caller(exchange))
   }
 }
 

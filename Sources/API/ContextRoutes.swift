@@ -1,3 +1,4 @@
+internal import Access
 internal import Bytes
 internal import Engine
 internal import EventLoop
@@ -69,8 +70,9 @@ extension LoopServices {
     let parameters = try Query(exchange, .context)
     let id = try Query.identifier(try Query.decode(exchange.bytes(subject)), at: "/id")
     let (withPinned, withRecent) = try included(parameters)
+    let isSeen = exchange.caller.sees(context: id)
     let page = try await engine.context(id)
-    guard let entry = page.entries.first, let head = entry.record.context else {
+    guard isSeen, let entry = page.entries.first, let head = entry.record.context else {
       throw Problem(.notFound, "there is no context with this id")
     }
     let tag = "\"\(head.revision).\(entry.lastSequence.rawValue)\""
@@ -101,7 +103,8 @@ extension LoopServices {
     let id = try Query.identifier(try Query.decode(exchange.bytes(subject)), at: "/id")
     try requireJSON(exchange)
     let patch = try ContextPatch(exchange.body)
-    _ = try Asker.resolve(body: patch.agent, caller: try caller(exchange), isAuthenticated: false)
+    _ = try Asker.resolve(
+      body: patch.agent, caller: try caller(exchange), isAuthenticated: exchange.caller.isAuthenticated)
     let request = ContextRequest(patch, of: id, if: try precondition(exchange), loop: engine.loop.index)
     await engine.perform(request)
     switch request.outcome {

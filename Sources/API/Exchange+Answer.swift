@@ -73,6 +73,12 @@ extension Exchange {
     begin(status, .problem, length: body.count, fieldBytes: 128) { writer in
       if let allow { writer.field("Allow", allow) }
       if problem.code.asksToRetry { writer.field("Retry-After", 1) }
+      if problem.code == .unauthenticated {
+        // RFC 6750, section 3: what is wrong with a credential nobody is told.
+        writer.field(
+          "WWW-Authenticate",
+          bearsCredential ? "Bearer realm=\"engram\", error=\"invalid_token\"" : "Bearer realm=\"engram\"")
+      }
       if problem.code == .upgradeRequired {
         // RFC 9110, section 15.5.22, and RFC 6455, section 4.4.
         writer.field("Connection", "Upgrade")

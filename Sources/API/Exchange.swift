@@ -1,8 +1,9 @@
+public import Access
 internal import Bytes
 internal import Engine
 public import EventLoop
 public import HTTP
-internal import Model
+public import Model
 
 /// One request and its answer: what a connection lends to the handler. A connection has one and uses it again.
 /// Loop thread.
@@ -36,6 +37,14 @@ public final class Exchange {
   /// How far a batch of lines is read.
   var lines = UnitLines()
   var route: Route.Match?
+  /// Who asks, once `admit` has looked.
+  public internal(set) var caller = Caller.open
+  /// Why the request is refused, whatever its body says.
+  public internal(set) var refusal: Problem?
+  /// Whether it came with a credential, good or bad.
+  var bearsCredential = false
+  /// The connection's last credential that was accepted.
+  var credential: HeldCredential?
 
   public init(socket: Socket, services: LoopServices) {
     self.socket = socket
@@ -69,6 +78,8 @@ public final class Exchange {
     isHeadOnly = false
     requestIDCount = 0
     lines = UnitLines()
+    refusal = nil
+    bearsCredential = false
   }
 
   func bytes(_ run: ByteRun) -> UnsafeRawBufferPointer { run.bytes(in: headBytes) }

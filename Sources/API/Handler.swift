@@ -1,3 +1,4 @@
+internal import Access
 internal import Bytes
 internal import Engine
 internal import EventLoop
@@ -28,6 +29,10 @@ extension LoopServices {
   /// requests that lead nowhere. A task switch would cost such a request a tenth of its CPU.
   /// - Returns: false if the request is for `handle`.
   public func answerAtOnce(_ exchange: Exchange) -> Bool {
+    if let refusal = exchange.refusal {
+      refuse(exchange, refusal)
+      return true
+    }
     exchange.route = Route.match(exchange.head.path, in: exchange.headBytes)
     guard let route = exchange.route else {
       exchange.answer(Problem(.notFound, "there is nothing at this path"))
@@ -98,7 +103,7 @@ extension LoopServices {
     return .answered
   }
 
-  private func finish(_ exchange: Exchange, _ route: Route.Name) {
+  func finish(_ exchange: Exchange, _ route: Route.Name) {
     let spent = EventLoop.monotonicNanoseconds() &- exchange.startedAt
     metrics.record(route, status: exchange.status, nanoseconds: spent)
   }
@@ -124,11 +129,15 @@ extension LoopServices {
 
   private func health(_ exchange: Exchange) throws(Problem) {
     try noQuery(exchange)
-    guard service.isReady else { throw Problem(.unavailable, unfulfilled) }
+    guard service.isReady else { throw Problem(.unavailable, unfulfilled(exchange)) }
     exchange.answer(.ok, .text, "OK")
   }
 
-  private var unfulfilled: String {
+  /// Why the server isn't ready: in detail for those who may see its metrics.
+  private func unfulfilled(_ exchange: Exchange) -> String {
+    if let permissions = exchange.caller.permissions, !permissions.allows(.metrics) {
+      return "the server is not ready"
+    }
     let reasons = service.checks.filter { !$0.isFulfilled }.map { "\($0.name): \($0.detail)" }
     return "the server is not ready (\(reasons.joined(separator: "; ")))"
   }
@@ -138,7 +147,7 @@ extension LoopServices {
     // A name without a value asks for it too: `?verbose`.
     var isVerbose = query.all("verbose") == [[]]
     if !isVerbose { isVerbose = try query.flag("verbose") }
-    guard service.isReady else { throw Problem(.unavailable, unfulfilled) }
+    guard service.isReady else { throw Problem(.unavailable, unfulfilled(exchange)) }
     guard isVerbose else { return exchange.answer(.ok, .json, "{\"status\":\"ready\"}") }
     var text = "{\"status\":\"ready\",\"checks\":["
     for (place, check) in service.checks.enumerated() {

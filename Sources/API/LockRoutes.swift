@@ -1,3 +1,4 @@
+internal import Access
 internal import Bytes
 internal import Engine
 internal import EventLoop
@@ -13,12 +14,14 @@ extension LoopServices {
     try noQuery(exchange)
     try requireJSON(exchange)
     let draft = try LockDraft(exchange.body)
-    let agent = try Asker.resolve(body: draft.agent, caller: try caller(exchange), isAuthenticated: false)
+    let agent = try Asker.resolve(
+      body: draft.agent, caller: try caller(exchange), isAuthenticated: exchange.caller.isAuthenticated)
+    try allowAll(draft, exchange)
     let request = lockRequest(
       .acquire(
         LockAcquisition(
           paths: draft.paths, agent: agent, ttlMicroseconds: draft.ttlMicroseconds,
-          waitNanoseconds: draft.waitNanoseconds, metadata: draft.metadata, random: 0)))
+          waitNanoseconds: draft.waitNanoseconds, metadata: draft.metadata, random: 0)), exchange)
     exchange.waits(for: request)
     await engine.perform(request)
     exchange.waits(for: nil)
@@ -48,7 +51,7 @@ extension LoopServices {
     let limit = try parameters.limit()
     let hash = Query.hash(prefix: prefix, agent: agent)
     let after = try parameters.nameCursor(of: hash)
-    let request = lockRequest(.list(prefix: prefix, agent: agent, after: after, limit: limit))
+    let request = lockRequest(.list(prefix: prefix, agent: agent, after: after, limit: limit), exchange)
     await engine.perform(request)
     guard case .listed(let page) = request.outcome else { throw refusal(request) }
     let cursor = page.next.map { NameCursor(queryHash: hash, name: $0).text() } ?? []
@@ -61,7 +64,7 @@ extension LoopServices {
 
   func lock(_ exchange: Exchange, _ subject: ByteRun) async throws(Problem) {
     try noQuery(exchange)
-    let request = lockRequest(.find(path: try path(exchange, subject)))
+    let request = lockRequest(.find(path: try path(exchange, subject)), exchange)
     await engine.perform(request)
     guard case .found(let lock) = request.outcome else { throw refusal(request) }
     answer(exchange, "{\"lock\":", [lock], "}")
@@ -70,12 +73,13 @@ extension LoopServices {
   func renewLock(_ exchange: Exchange, _ subject: ByteRun) async throws(Problem) {
     try noQuery(exchange)
     let path = try path(exchange, subject)
+    try allow(.lockAcquire, path, exchange)
     try requireJSON(exchange)
     let renewal = try LockRenewal(exchange.body)
     let agent = try named(renewal.agent, exchange)
     let request = lockRequest(
       .renew(
-        path: path, id: renewal.lockID, agent: agent, ttlMicroseconds: renewal.ttlMicroseconds))
+        path: path, id: renewal.lockID, agent: agent, ttlMicroseconds: renewal.ttlMicroseconds), exchange)
     await engine.perform(request)
     guard case .renewed(let lock) = request.outcome else { throw refusal(request) }
     answer(exchange, "{\"lock\":", [lock], "}")
@@ -85,6 +89,7 @@ extension LoopServices {
     let parameters = try Query(exchange, .releaseLock)
     let path = try path(exchange, subject)
     let isForced = try parameters.flag("force")
+    try allow(isForced ? .lockForce : .lockAcquire, path, exchange)
     let agent = try named(try parameters.identifier("agent_id"), exchange)
     guard agent != nil || isForced else {
       throw Problem(at: "/agent_id", "is required unless X-Agent-ID names the agent")
@@ -96,7 +101,7 @@ extension LoopServices {
       }
       id = found
     }
-    let request = lockRequest(.release(path: path, id: id, agent: agent, isForced: isForced))
+    let request = lockRequest(.release(path: path, id: id, agent: agent, isForced: isForced), exchange)
     await engine.perform(request)
     guard case .released(let lock) = request.outcome else { throw refusal(request) }
     guard isForced else { return exchange.answer(.ok, .json, "{\"released\":true}") }
@@ -110,8 +115,23 @@ extension LoopServices {
 
   // MARK: Parts
 
-  private func lockRequest(_ command: LockRequest.Command) -> LockRequest {
-    LockRequest(command, loop: engine.loop.index)
+  private func lockRequest(_ command: LockRequest.Command, _ exchange: Exchange) -> LockRequest {
+    LockRequest(command, loop: engine.loop.index, sees: exchange.caller.lockVisibility)
+  }
+
+  /// Refuses to do something to a lock that the caller may not, whether it is held or not.
+  private func allow(_ verb: Verb, _ path: [UInt8], _ exchange: Exchange) throws(Problem) {
+    guard let permissions = exchange.caller.permissions else { return }
+    guard path.withUnsafeBytes({ permissions.allows(verb, lock: $0) }) else { throw Denial.of(verb) }
+  }
+
+  private func allowAll(_ draft: LockDraft, _ exchange: Exchange) throws(Problem) {
+    guard let permissions = exchange.caller.permissions else { return }
+    for (place, path) in draft.paths.enumerated() {
+      guard path.withUnsafeBytes({ permissions.allows(.lockAcquire, lock: $0) }) else {
+        throw Denial.of(.lockAcquire, at: draft.isList ? "/resource_paths/\(place)" : "/resource_path")
+      }
+    }
   }
 
   private func refusal(_ request: LockRequest) -> Problem {
@@ -121,7 +141,8 @@ extension LoopServices {
 
   /// The agent that a request names, if it does.
   private func named(_ agent: [UInt8]?, _ exchange: Exchange) throws(Problem) -> [UInt8]? {
-    try Asker.find(body: agent, caller: try caller(exchange), isAuthenticated: false)
+    try Asker.find(
+      body: agent, caller: try caller(exchange), isAuthenticated: exchange.caller.isAuthenticated)
   }
 
   /// The canonical path that stands in the request's, decoded once.

@@ -14,6 +14,8 @@ public final class LoopServices {
   public weak var bodies: (any BodyBudget)?
   /// Where denials are written down; nil: nowhere.
   public var audit: (any AuditSink)?
+  /// Who may do what; nil: authentication is off. A newer one holds from the next request on.
+  public var access: AccessControl?
   let drafts = UnitDraftPool()
   let publishes: PublishPool
   var requestIDs = RequestIDs()

@@ -6,16 +6,16 @@ internal import Model
 enum UnitBatch {
   /// - Returns: what is wrong with it; the request is of no use then.
   static func parse(
-    _ body: UnsafeRawBufferPointer, into request: AppendRequest, caller: UnsafeRawBufferPointer?
+    _ body: UnsafeRawBufferPointer, into request: AppendRequest, by writer: Writer
   ) -> Problem? {
     var scanner = JSONScanner(body)
     do throws(JSONError) {
       try scanner.beginDocument()
       switch try scanner.peek() {
       case .array:
-        if let problem = try units(&scanner, into: request, caller, UnitPlace.element) { return problem }
+        if let problem = try units(&scanner, into: request, writer, UnitPlace.element) { return problem }
       case .object:
-        if let problem = try object(&scanner, into: request, caller) { return problem }
+        if let problem = try object(&scanner, into: request, writer) { return problem }
       default:
         return Problem(at: "", "must be an array of units, or an object with work_units")
       }
@@ -27,7 +27,7 @@ enum UnitBatch {
   }
 
   private static func object(
-    _ scanner: inout JSONScanner, into request: AppendRequest, _ caller: UnsafeRawBufferPointer?
+    _ scanner: inout JSONScanner, into request: AppendRequest, _ writer: Writer
   ) throws(JSONError) -> Problem? {
     var isThere = false
     var more = try scanner.enterObject()
@@ -39,14 +39,14 @@ enum UnitBatch {
       guard !isThere else { return Problem(at: "/work_units", "stands more than once") }
       isThere = true
       guard try scanner.peek() == .array else { return Problem(at: "/work_units", "must be an array") }
-      if let problem = try units(&scanner, into: request, caller, UnitPlace.workUnit) { return problem }
+      if let problem = try units(&scanner, into: request, writer, UnitPlace.workUnit) { return problem }
       more = try scanner.nextMember()
     }
     return isThere ? nil : Problem(at: "/work_units", "is required")
   }
 
   private static func units(
-    _ scanner: inout JSONScanner, into request: AppendRequest, _ caller: UnsafeRawBufferPointer?,
+    _ scanner: inout JSONScanner, into request: AppendRequest, _ writer: Writer,
     _ place: (Int) -> UnitPlace
   ) throws(JSONError) -> Problem? {
     var more = try scanner.enterArray()
@@ -55,7 +55,7 @@ enum UnitBatch {
       let place = place(request.count)
       let draft = request.addDraft()
       if let problem = draft.parseUnit(&scanner, at: place) { return problem }
-      if let problem = draft.resolveAgent(caller, isAuthenticated: false) { return problem }
+      if let problem = writer.take(draft) { return problem }
       more = try scanner.nextElement()
     }
     return nil
@@ -93,7 +93,7 @@ struct UnitLines {
   /// - Returns: what is wrong with the lines; the request is of no use then.
   mutating func read(
     _ body: UnsafeRawBufferPointer, isWhole: Bool, into request: AppendRequest,
-    caller: UnsafeRawBufferPointer?
+    by writer: Writer
   ) -> Problem? {
     follow(body, request)
     defer { if isWhole { self = UnitLines() } }
@@ -101,7 +101,7 @@ struct UnitLines {
       var last = end
       if last > offset, body[last - 1] == 0x0d { last -= 1 }
       let text = UnsafeRawBufferPointer(rebasing: body[offset..<last])
-      if let problem = read(text, into: request, caller) {
+      if let problem = read(text, into: request, writer) {
         self = UnitLines()
         return problem
       }
@@ -130,7 +130,7 @@ struct UnitLines {
   }
 
   private func read(
-    _ text: UnsafeRawBufferPointer, into request: AppendRequest, _ caller: UnsafeRawBufferPointer?
+    _ text: UnsafeRawBufferPointer, into request: AppendRequest, _ writer: Writer
   ) -> Problem? {
     guard text.contains(where: { $0 != 0x20 && $0 != 0x09 }) else { return nil }
     guard request.count < Limits.batchUnitsMax else { return UnitBatch.tooMany }
@@ -143,7 +143,7 @@ struct UnitLines {
     } catch {
       return named(Problem(error))
     }
-    return draft.resolveAgent(caller, isAuthenticated: false)
+    return writer.take(draft)
   }
 
   /// Where a line isn't JSON, the problem at least says which.

@@ -22,7 +22,10 @@ extension LoopServices {
   /// `metadata.KEY=VALUE` (repeatable: all of them; decoded bytes are compared).
   func units(_ exchange: Exchange, _ subject: ByteRun) async throws(Problem) {
     let query = try unitQuery(exchange, subject)
-    if query.isEmpty { return exchange.answer(.ok, .json, "{\"work_units\":[],\"next_cursor\":\"\"}") }
+    // A context that the caller may not read has no units, as one that doesn't exist.
+    if query.isEmpty || !exchange.caller.sees(context: query.list.context) {
+      return exchange.answer(.ok, .json, "{\"work_units\":[],\"next_cursor\":\"\"}")
+    }
     // One more than asked for, to know whether there is more.
     var list = query.list
     list.limit += 1

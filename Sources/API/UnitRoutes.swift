@@ -1,3 +1,4 @@
+internal import Access
 internal import Bytes
 internal import Engine
 internal import EventLoop
@@ -14,7 +15,9 @@ extension LoopServices {
       throw Problem(.invalidRequest, "the id in the path is not a UUID")
     }
     let page = try await engine.unit(id)
-    guard !page.units.isEmpty else { throw Problem(.notFound, "there is no unit with this id") }
+    guard let unit = page.units.first, exchange.caller.sees(unit) else {
+      throw Problem(.notFound, "there is no unit with this id")
+    }
     return page
   }
 
@@ -22,5 +25,20 @@ extension LoopServices {
     let page = try await find(exchange, subject)
     for unit in page.units { exchange.answer(.ok, unit: unit) }
     withExtendedLifetime(page) {}
+  }
+}
+
+extension Caller {
+  /// Whether the caller may see a unit, or what else is of a context.
+  func sees(_ event: EventView) -> Bool {
+    guard let permissions else { return true }
+    guard let context = event.contextID else { return false }
+    return permissions.sees(context: context)
+  }
+
+  /// - Parameter context: the context's id.
+  func sees(context: [UInt8]) -> Bool {
+    guard let permissions else { return true }
+    return context.withUnsafeBytes { permissions.sees(context: $0) }
   }
 }

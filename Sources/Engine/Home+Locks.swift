@@ -73,7 +73,7 @@ extension Home {
       }
       answer(request, change, orNone: Home.noLock) { .released($0) }
     case .find(let path):
-      if let lock = path.withUnsafeBytes({ sequencer.locks.lock($0) }) {
+      if let lock = path.withUnsafeBytes({ sequencer.locks.lock($0) }), request.sees(path) {
         request.awaited = .found(lock)
       } else {
         request.refusal = Home.noLock
@@ -81,7 +81,8 @@ extension Home {
       answer(request, after: sequencer.lastLockPosition)
     case .list(let prefix, let agent, let after, let limit):
       request.awaited = .listed(
-        sequencer.locks.list(prefix: prefix, agent: agent, after: after, limit: limit))
+        sequencer.locks.list(
+          prefix: prefix, agent: agent, after: after, limit: limit, sees: request.visibility))
       answer(request, after: sequencer.lastLockPosition)
     }
     // What is decided needs no second placing: what finds no room waits in the journal.
@@ -111,7 +112,7 @@ extension Home {
     case .notHeld(let lock):
       request.refusal = Problem(
         .lockNotHeld, "the lock is not held as the request says",
-        members: Home.members(of: lock))
+        members: request.sees(lock.path) ? Home.members(of: lock) : [])
     case .none: request.refusal = problem
     }
     answer(request, after: sequencer.lastLockPosition)
@@ -271,11 +272,15 @@ extension Home {
     case .granted(let locks, let fresh): request.awaited = .granted(locks, fresh: fresh)
     case .held(let obstacle):
       let path = String(decoding: obstacle.path, as: UTF8.self)
+      // The path is the request's own; the lock may be another one, for which somebody else waits.
       request.refusal = Problem(
         .lockHeld,
-        obstacle.waiter == nil
+        obstacle.waiter == nil || !request.sees(obstacle.path)
           ? "the lock \(path) is held by another agent" : "others wait for the lock \(path), and come first",
-        members: obstacle.lock.map { Home.members(of: $0) } ?? [])
+        members: obstacle.lock.map { request.sees($0.path) ? Home.members(of: $0) : [] } ?? [])
+    case .deadlock where request.visibility != nil:
+      // The circle may lead over locks of which the caller is to know nothing.
+      request.refusal = Problem(.deadlock, "the wait would never end")
     case .deadlock(let cycle):
       let agents = cycle.map { String(decoding: $0, as: UTF8.self) }
       request.refusal = Problem(

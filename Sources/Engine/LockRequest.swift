@@ -39,11 +39,19 @@ public final class LockRequest: HomeRequest, @unchecked Sendable {
   private let isOwed: Bool
   /// What it is answered with once that is durable.
   var awaited: LockOutcome?
+  /// Of what locks the answer may tell; nil: all.
+  let visibility: (any Visibility)?
 
-  public init(_ command: Command, loop: Int, isOwed: Bool = false) {
+  public init(_ command: Command, loop: Int, isOwed: Bool = false, sees visibility: (any Visibility)? = nil) {
     self.command = command
     self.isOwed = isOwed
+    self.visibility = visibility
     super.init(loop: loop)
+  }
+
+  func sees(_ path: [UInt8]) -> Bool {
+    guard let visibility else { return true }
+    return path.withUnsafeBytes { visibility.sees(lock: $0) }
   }
 
   override var isWrite: Bool {

@@ -20,14 +20,16 @@ extension LockTable {
   ///   - after: where the last page ended (`LockPage.next`).
   ///   - limit: locks of the page, from 1.
   ///   - bytesMax: the page ends before names and metadata come to more, but has one lock.
+  ///   - visibility: what of them may be seen; the rest is passed over. Nil: all.
   public func list(
     prefix: [UInt8] = [], agent: [UInt8]? = nil, after: [UInt8]? = nil, limit: Int,
-    bytesMax: Int = Limits.pageBytesMax
+    bytesMax: Int = Limits.pageBytesMax, sees visibility: (any Visibility)? = nil
   ) -> LockPage {
     var page = LockPage(locks: [], next: nil)
     var bytes = 0
     /// False if the page is full.
     func add(_ path: [UInt8]) -> Bool {
+      if let visibility, !path.withUnsafeBytes({ visibility.sees(lock: $0) }) { return true }
       guard let lock = path.withUnsafeBytes({ self.lock($0) }) else { return true }
       bytes += Self.bytes(of: lock.path, lock.holder, lock.metadata)
       if let last = page.locks.last, page.locks.count >= limit || bytes > bytesMax {

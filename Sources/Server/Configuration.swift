@@ -1,3 +1,5 @@
+public import Access
+
 /// What a server is run with.
 public struct Configuration: Sendable {
   /// An IPv4 or IPv6 literal.
@@ -9,6 +11,8 @@ public struct Configuration: Sendable {
   public var search = true
   public var version = "0"
   public var connections = ConnectionLimits()
+  /// Who may do what; nil: authentication is off.
+  public var access: AccessControl?
 
   public init() {}
 

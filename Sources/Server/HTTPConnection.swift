@@ -230,10 +230,13 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
     bodyBytes = 0
     readsAsItArrives = nil
     exchange.keeps = !acceptor.isDraining
+    showHead()
+    let refusal = services.admit(exchange)
     if exchange.head.body == .none {
       complete(body: UnsafeRawBufferPointer(start: nil, count: 0))
       return
     }
+    if let refusal, !isWhollyHere { return refuse(refusal) }
     if exchange.head.body.exceeds(UInt64(Limits.bodyBytesMax)) { return fail(.bodyTooLarge) }
     phase = .body
     began = socket.loop.now
@@ -416,6 +419,20 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
   private func uncharge() {
     if chargedBytes > 0 { acceptor.uncharge(chargedBytes) }
     chargedBytes = 0
+  }
+
+  /// Whether the request whose head is parsed has all of its body behind it.
+  private var isWhollyHere: Bool {
+    guard case .length(let length) = exchange.head.body else { return false }
+    return length <= UInt64(available.count - headBytes)
+  }
+
+  /// Answers a request without its body, for which nothing is gathered.
+  private func refuse(_ problem: Problem) {
+    exchange.keeps = false
+    exchange.startedAt = socket.loop.now
+    services.refuse(exchange, problem)
+    close()
   }
 
   private func refuseBody() {

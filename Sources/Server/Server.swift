@@ -1,4 +1,5 @@
 internal import API
+public import Access
 internal import Engine
 internal import EventLoop
 internal import Glibc
@@ -85,6 +86,7 @@ public final class Server: @unchecked Sendable {
     var acceptors: [Acceptor] = []
     for engine in engine.engines {
       let services = LoopServices(engine: engine, service: status, metrics: api)
+      services.access = configuration.access
       acceptors.append(
         Acceptor(services: services, limits: configuration.connections, budget: budget, timerLag: timerLag))
     }
@@ -177,6 +179,13 @@ public final class Server: @unchecked Sendable {
       listener.loop.perform { listener.start() }
     }
     status.isServing.store(true, ordering: .releasing)
+  }
+
+  /// Has every loop act by a newer one from its next turn on. Any thread; returns before they do.
+  public func setAccess(_ access: AccessControl?) {
+    for acceptor in acceptors {
+      acceptor.services.engine.loop.perform { acceptor.services.access = access }
+    }
   }
 
   /// Waits for SIGTERM or SIGINT, then ends in order. Throws when the server had to give up.

@@ -1,3 +1,4 @@
+import Access
 import Bytes
 import Engine
 import Model
@@ -32,7 +33,7 @@ struct UnitBatchTests {
   private func parse(_ text: String) -> (AppendRequest, Problem?) {
     let request = AppendRequest(loop: 0)
     let body = Body(Array(text.utf8))
-    let problem = UnitBatch.parse(body.bytes, into: request, caller: nil)
+    let problem = UnitBatch.parse(body.bytes, into: request, by: .anybody)
     let found = problem == nil ? payloads(request) : []
     #expect(problem != nil || found.count == request.count)
     return (request, problem)
@@ -83,7 +84,7 @@ struct UnitBatchTests {
         let request = AppendRequest(loop: 0)
         let bodies = [cut, second, Self.text.count].map { Body(Array(Self.text[..<$0])) }
         for (place, body) in bodies.enumerated() {
-          #expect(lines.read(body.bytes, isWhole: place == 2, into: request, caller: nil) == nil)
+          #expect(lines.read(body.bytes, isWhole: place == 2, into: request, by: .anybody) == nil)
         }
         #expect(payloads(request) == ["1", "22", "333"], "cut at \(cut) and \(second)")
         #expect(!lines.isUnderWay)
@@ -98,7 +99,7 @@ struct UnitBatchTests {
     ] {
       var lines = UnitLines()
       let body = Body(Array(text.utf8))
-      let problem = lines.read(body.bytes, isWhole: true, into: AppendRequest(loop: 0), caller: nil)
+      let problem = lines.read(body.bytes, isWhole: true, into: AppendRequest(loop: 0), by: .anybody)
       #expect(problem?.errors.first?.pointer == pointer, "\(text)")
       #expect(!lines.isUnderWay)
     }
@@ -108,7 +109,7 @@ struct UnitBatchTests {
     var lines = UnitLines()
     let request = AppendRequest(loop: 0)
     let body = Body(Array(Self.unit("1").utf8))
-    #expect(lines.read(body.bytes, isWhole: false, into: request, caller: nil) == nil)
+    #expect(lines.read(body.bytes, isWhole: false, into: request, by: .anybody) == nil)
     #expect(request.count == 0 && lines.isUnderWay)
   }
 
@@ -116,7 +117,12 @@ struct UnitBatchTests {
     var lines = UnitLines()
     let request = AppendRequest(loop: 0)
     let body = Body(Array(String(repeating: Self.unit("") + "\n", count: Limits.batchUnitsMax + 1).utf8))
-    #expect(lines.read(body.bytes, isWhole: false, into: request, caller: nil)?.code == .invalidRequest)
+    #expect(lines.read(body.bytes, isWhole: false, into: request, by: .anybody)?.code == .invalidRequest)
     #expect(request.count == Limits.batchUnitsMax)
   }
+}
+
+extension Writer {
+  /// Who isn't named, where authentication is off.
+  static var anybody: Writer { Writer(.open, agent: nil) }
 }
