@@ -29,6 +29,7 @@ let documents: [String: [String]] = [
   "Engine": ["READS.md"],
   "EventLoop": ["EVENTLOOP.md"],
   "Search": ["SEARCH.md"],
+  "Settings": ["SETTINGS.md"],
   "Storage": ["STORE.md"],
   "Telemetry": ["METRICS.md"],
   "WAL": ["WAL.md"],
@@ -70,7 +71,11 @@ let package = Package(
       linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
     // Header-only toml++; nothing is thrown through C.
     .target(
-      name: "CTOML", cxxSettings: [.define("TOML_EXCEPTIONS", to: "0"), .unsafeFlags(["-O2", "-std=c++17"])]),
+      name: "CTOML",
+      cxxSettings: [
+        .define("TOML_EXCEPTIONS", to: "0"), .define("TOML_MAX_NESTED_VALUES", to: "16"),
+        .unsafeFlags(["-O2", "-std=c++17"]),
+      ]),
     room("Bytes", ["CBytes"]),
     room("Model", ["Bytes"]),
     room("Telemetry", []),

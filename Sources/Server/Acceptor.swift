@@ -18,7 +18,7 @@ final class ConnectionBudget: Sendable {
 final class Acceptor: ListenerDelegate, TimerTarget, BodyBudget, @unchecked Sendable {
   private static let dateTick: UInt64 = 250_000_000
 
-  let limits: ConnectionLimits
+  private(set) var limits: ConnectionLimits
   let services: LoopServices
   private let budget: ConnectionBudget
   private let timerLag: Histogram
@@ -44,6 +44,9 @@ final class Acceptor: ListenerDelegate, TimerTarget, BodyBudget, @unchecked Send
     timerDue = loop.now &+ Acceptor.dateTick
     _ = loop.setTimer(after: Acceptor.dateTick, self, tag: 0)
   }
+
+  /// What a reload has changed: for connections that are open too, when their timers look next. Loop thread.
+  func adopt(_ limits: ConnectionLimits) { self.limits = limits }
 
   func timerFired(tag: UInt64) {
     // The clock itself: what ran before in this turn has kept the timer waiting too.

@@ -1,4 +1,5 @@
 public import Access
+public import Settings
 
 /// What a server is run with.
 public struct Configuration: Sendable {
@@ -13,31 +14,30 @@ public struct Configuration: Sendable {
   public var connections = ConnectionLimits()
   /// Who may do what; nil: authentication is off.
   public var access: AccessControl?
+  /// Whether to listen beyond loopback without TLS and authentication.
+  public var isInsecure = false
+  /// What all that is said in: a reload compares with it.
+  public var settings = Settings.standard
 
   public init() {}
 
+  public init(_ settings: Settings, version: String) {
+    let listen = settings.listenAddress
+    address = listen.address
+    port = listen.port
+    dataDirectory = settings[Schema.dataDirectory]
+    loops = settings[Schema.loops]
+    search = settings[Schema.search]
+    isInsecure = settings[Schema.isInsecure]
+    connections = ConnectionLimits(settings)
+    self.version = version
+    self.settings = settings
+  }
+
   /// Whether the address is this machine's own: the only place where a server without TLS and authentication
   /// may listen.
-  public var isLoopback: Bool {
-    address.hasPrefix("127.") || address == "::1" || address == "0:0:0:0:0:0:0:1"
-  }
+  public var isLoopback: Bool { ListenAddress(address: address, port: port).isLoopback }
 
   /// `address:port`, with brackets around IPv6.
-  public var listen: String { address.contains(":") ? "[\(address)]:\(port)" : "\(address):\(port)" }
-
-  /// Reads `127.0.0.1:8080`, `[::1]:8080`, or `localhost:8080`; nil if it is none of them.
-  public static func parseListen(_ text: String) -> (address: String, port: UInt16)? {
-    guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else {
-      return nil
-    }
-    var address = String(text[..<colon])
-    if address.hasPrefix("["), address.hasSuffix("]") {
-      address = String(address.dropFirst().dropLast())
-      guard address.contains(":") else { return nil }
-    } else if address.contains(":") {
-      return nil
-    }
-    if address == "localhost" { address = "127.0.0.1" }
-    return address.isEmpty ? nil : (address, port)
-  }
+  public var listen: String { ListenAddress(address: address, port: port).text }
 }

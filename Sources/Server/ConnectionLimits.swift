@@ -1,4 +1,5 @@
 internal import Model
+internal import Settings
 
 /// Limits of one HTTP connection. Times in nanoseconds.
 public struct ConnectionLimits: Sendable {
@@ -22,4 +23,15 @@ public struct ConnectionLimits: Sendable {
   public var connectionsMax = 100_000
 
   public init() {}
+
+  init(_ settings: Settings) {
+    func nanoseconds(_ seconds: Int) -> UInt64 { UInt64(seconds) * 1_000_000_000 }
+    headNanoseconds = nanoseconds(settings[Schema.headSeconds])
+    bodyNanoseconds = nanoseconds(settings[Schema.bodySeconds])
+    bodyTotalNanoseconds = nanoseconds(settings[Schema.bodyTotalSeconds])
+    idleNanoseconds = nanoseconds(settings[Schema.idleSeconds])
+    stallNanoseconds = nanoseconds(settings[Schema.stallSeconds])
+    inflightBodyBytesMax = settings[Schema.inflightBytesMax]
+    connectionsMax = settings[Schema.connectionsMax]
+  }
 }

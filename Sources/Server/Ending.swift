@@ -2,7 +2,17 @@ internal import EventLoop
 internal import Glibc
 internal import Synchronization
 
-/// Where the main thread waits for a reason to end: a signal, or a failure that the process can't outlive.
+/// What the main thread is woken for.
+enum Occasion: Equatable {
+  /// SIGTERM or SIGINT.
+  case end
+  /// SIGHUP.
+  case reload
+  /// Something that the process can't outlive.
+  case failure(String)
+}
+
+/// Where the main thread waits: for a signal, or for a failure.
 final class Ending: Sendable {
   /// A semaphore can be posted in a signal handler (signal-safety(7)). One per process, never freed.
   nonisolated(unsafe) private static let semaphore: UnsafeMutablePointer<sem_t> = {
@@ -10,14 +20,24 @@ final class Ending: Sendable {
     sem_init(semaphore, 0, 0)
     return semaphore
   }()
-  private static let signals = Atomic<Int>(0)
+  private static let ends = Atomic<Int>(0)
+  private static let reloads = Atomic<Int>(0)
   private let failure = Mutex<String?>(nil)
 
-  init() { _ = Ending.semaphore }
+  init() { Ending.prepare() }
 
-  /// The second signal ends the process at once.
+  /// Makes the semaphore: no handler may be the first to use it.
+  static func prepare() { _ = semaphore }
+
+  /// The second signal ends the process at once. Safe in a signal handler.
   static func signalled() {
-    if signals.add(1, ordering: .relaxed).newValue > 1 { _exit(130) }
+    if ends.add(1, ordering: .relaxed).newValue > 1 { _exit(130) }
+    sem_post(semaphore)
+  }
+
+  /// Several before the main thread gets to them are one: it reads the files as they are then. Safe in a signal handler.
+  static func hungUp() {
+    reloads.store(1, ordering: .relaxed)
     sem_post(semaphore)
   }
 
@@ -26,10 +46,14 @@ final class Ending: Sendable {
     sem_post(Ending.semaphore)
   }
 
-  /// Returns the failure, or nil after a signal.
-  func wait() -> String? {
-    while sem_wait(Ending.semaphore) != 0 {}
-    return failure.withLock { $0 }
+  /// The next occasion; a failure before an end, and an end before a reload.
+  func wait() -> Occasion {
+    while true {
+      while sem_wait(Ending.semaphore) != 0 {}
+      if let failure = failure.withLock({ $0 }) { return .failure(failure) }
+      if Ending.ends.load(ordering: .relaxed) > 0 { return .end }
+      if Ending.reloads.exchange(0, ordering: .relaxed) > 0 { return .reload }
+    }
   }
 }
 

@@ -5,6 +5,7 @@ internal import EventLoop
 internal import Glibc
 public import Logging
 internal import Model
+public import Settings
 internal import Storage
 internal import Synchronization
 internal import Telemetry
@@ -28,15 +29,17 @@ public final class Server: @unchecked Sendable {
   /// Seconds that a start waits for the log to take its first event.
   static let beginSeconds: UInt64 = 5
 
-  private let configuration: Configuration
-  private let logger: Logger
+  let configuration: Configuration
+  /// The settings that are in force: what a reload has changed included. Main thread.
+  var settings: Settings
+  let logger: Logger
   /// Tests read it, and the loops' counters.
   let registry = Registry()
   let loops: [EventLoop]
   private let engine: LiveEngine
   private let lock: DirectoryLock
   private let listeners: [Listener]
-  private let acceptors: [Acceptor]
+  let acceptors: [Acceptor]
   private let budget = ConnectionBudget()
   private let status: ServerStatus
   /// Posted when something ends: see `Ending`.
@@ -46,14 +49,10 @@ public final class Server: @unchecked Sendable {
   /// Takes the data directory, recovers what is in it, and binds. Blocks; nothing is served yet.
   public init(_ configuration: Configuration, logger: Logger) throws(ServerFailure) {
     self.configuration = configuration
+    settings = configuration.settings
     self.logger = logger
     ProcessMemory.keepFreed()
-    guard configuration.isLoopback else {
-      throw ServerFailure(
-        EX_CONFIG,
-        "refusing to listen on \(configuration.listen): without TLS and authentication only a loopback address "
-          + "is served. Use --listen 127.0.0.1:PORT, and a proxy in front if others are to reach it.")
-    }
+    try Server.checkExposure(configuration, logger)
     lock = try Server.lock(configuration.dataDirectory)
     loops = try Server.makeLoops(configuration.loops)
     let ending = Ending()
@@ -188,11 +187,17 @@ public final class Server: @unchecked Sendable {
     }
   }
 
-  /// Waits for SIGTERM or SIGINT, then ends in order. Throws when the server had to give up.
-  public func waitForEnd() throws(ServerFailure) {
-    if let failure = ending.wait() {
+  /// Waits for SIGTERM or SIGINT, then ends in order; reloads on SIGHUP. Throws when the server had to give up.
+  /// - Parameter source: where a reload reads the settings.
+  public func waitForEnd(_ source: SettingsSource) throws(ServerFailure) {
+    var occasion = ending.wait()
+    while occasion == .reload {
+      reload(source)
+      occasion = ending.wait()
+    }
+    if case .failure(let reason) = occasion {
       // Nothing is acknowledged any more, and nothing is put in order: a restart finds what is durable.
-      throw ServerFailure(EX_IOERR, failure)
+      throw ServerFailure(EX_IOERR, reason)
     }
     logger.notice("stopping")
     stop()
@@ -232,6 +237,12 @@ public final class Server: @unchecked Sendable {
     engine.close()
   }
 
+  /// Signals before the server waits for them are kept. To be called before any handler is installed.
+  public static func prepareSignals() { Ending.prepare() }
+
   /// A signal asks for the end. Safe in a signal handler.
   public static func signalled() { Ending.signalled() }
+
+  /// A signal asks for a reload. Safe in a signal handler.
+  public static func hungUp() { Ending.hungUp() }
 }

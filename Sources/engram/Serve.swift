@@ -2,115 +2,67 @@ internal import ArgumentParser
 internal import Glibc
 internal import Logging
 internal import Server
+internal import Settings
 
 struct Serve: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Serve a data directory until SIGTERM or SIGINT.",
     discussion: """
-      Each option can also be given in the environment, as ENGRAM_ and its name in capitals (ENGRAM_LISTEN, \
-      ENGRAM_DATA_DIR, ENGRAM_LOOPS, ENGRAM_LOG_LEVEL, ENGRAM_LOG_FORMAT, ENGRAM_NO_SEARCH). An option on the \
-      command line goes before the environment, and that before the default.
+      Each option is a key of the configuration file too, and a variable of the environment (ENGRAM_LISTEN, \
+      ENGRAM_DATA_DIR, ENGRAM_LOOPS, ENGRAM_LOG_LEVEL, ENGRAM_LOG_FORMAT, ENGRAM_NO_SEARCH, ENGRAM_INSECURE, \
+      ENGRAM_CONFIG). An option on the command line goes before the environment, that before the file, and that before \
+      the default. TLS, authentication, policies and limits are set in the file: `engram config example` prints one, \
+      `engram config check` says what is in force and where it comes from. SIGHUP reads certificates, tokens, keys, \
+      policies and limits again.
       """)
 
-  @Option(
-    help: "Address and port to listen on; only loopback addresses are served. (default: 127.0.0.1:8080)")
-  var listen: String?
-
-  @Option(help: "Directory of log and store; made if it isn't there. (default: ./data)")
-  var dataDir: String?
-
-  @Option(
-    help: "Event loops, one thread each. (default: one less than there are online processors, at least 1)")
-  var loops: Int?
-
-  @Flag(help: "Don't index what is posted: POST /search is answered by 503. (default: units are indexed)")
-  var noSearch = false
-
-  @Option(help: "trace, debug, info, notice, warning, error or critical. (default: info)")
-  var logLevel: String?
-
-  @Option(help: "Log lines as text or json. (default: text)")
-  var logFormat: String?
+  @OptionGroup var options: ServerOptions
 
   func run() throws {
-    var configuration = Configuration()
-    configuration.version = Version.text
-    let wanted = setting(listen, "LISTEN") ?? "127.0.0.1:8080"
-    guard let (address, port) = Configuration.parseListen(wanted) else {
-      throw ValidationError("--listen \(wanted): expected ADDRESS:PORT, such as 127.0.0.1:8080 or [::1]:8080")
+    Program.installSignals()
+    let source = options.source
+    let settings: Settings
+    do throws(SettingsFailure) {
+      settings = try source.load()
+    } catch {
+      Program.complain(error.lines.map { "engram serve: \($0)\n" }.joined())
+      throw ExitCode(error.exitCode)
     }
-    configuration.address = address
-    configuration.port = port
-    configuration.dataDirectory = setting(dataDir, "DATA_DIR") ?? "./data"
-    configuration.loops = try loopCount()
-    configuration.search = try !withoutSearch()
-    let level = setting(logLevel, "LOG_LEVEL") ?? "info"
-    guard let level = Logger.Level(rawValue: level) else {
-      throw ValidationError(
-        "--log-level \(level): expected trace, debug, info, notice, warning, error or critical")
-    }
-    let format = setting(logFormat, "LOG_FORMAT") ?? "text"
-    guard let format = LogFormat(rawValue: format) else {
-      throw ValidationError("--log-format \(format): expected text or json")
-    }
+    let format = LogFormat(rawValue: settings[Schema.logFormat]) ?? .text
     var logger = Logger(label: "engram") { _ in LineLogHandler(format: format) }
-    logger.logLevel = level
+    logger.logLevel = Logger.Level(rawValue: settings[Schema.logLevel]) ?? .info
+    for warning in settings.warnings { logger.warning("\(warning)") }
     do throws(ServerFailure) {
-      try Program(configuration, logger).run()
+      try Program(source, Configuration(settings, version: Version.text), logger).run()
     } catch {
       logger.critical("\(error)")
       throw ExitCode(error.exitCode)
     }
   }
-
-  private func loopCount() throws -> Int {
-    if let loops { return try checked(loops) }
-    guard let text = setting(nil, "LOOPS") else {
-      // The applier, RocksDB and the kernel's flushes need a processor too (ARCHITECTURE.md has the measurement).
-      return min(Program.loopsMax, max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))) - 1))
-    }
-    guard let count = Int(text) else { throw ValidationError("ENGRAM_LOOPS \(text): expected a number") }
-    return try checked(count)
-  }
-
-  private func withoutSearch() throws -> Bool {
-    guard !noSearch, let text = setting(nil, "NO_SEARCH") else { return noSearch }
-    switch text.lowercased() {
-    case "1", "true", "yes", "on": return true
-    case "", "0", "false", "no", "off": return false
-    default: throw ValidationError("ENGRAM_NO_SEARCH \(text): expected true or false")
-    }
-  }
-
-  private func checked(_ count: Int) throws -> Int {
-    guard (1...Program.loopsMax).contains(count) else {
-      throw ValidationError("--loops \(count): expected 1 to \(Program.loopsMax)")
-    }
-    return count
-  }
-
-  /// The option, or the variable of the environment.
-  private func setting(_ option: String?, _ name: String) -> String? {
-    if let option { return option }
-    return getenv("ENGRAM_\(name)").map { String(cString: $0) }
-  }
 }
 
 /// One run of the server, from start-up line to end.
 struct Program {
-  static let loopsMax = 256
-
+  private let source: SettingsSource
   private let configuration: Configuration
   private let logger: Logger
 
-  init(_ configuration: Configuration, _ logger: Logger) {
+  init(_ source: SettingsSource, _ configuration: Configuration, _ logger: Logger) {
+    self.source = source
     self.configuration = configuration
     self.logger = logger
   }
 
+  /// First of all: SIGHUP kills a process that doesn't ask for it, and one that comes before the server is ready is
+  /// for later.
+  static func installSignals() {
+    Server.prepareSignals()
+    signal(SIGPIPE, SIG_IGN)
+    signal(SIGHUP) { _ in Server.hungUp() }
+  }
+
   func run() throws(ServerFailure) {
     Program.raiseDescriptorLimit()
-    signal(SIGPIPE, SIG_IGN)
     let began = Program.milliseconds()
     let server = try Server(configuration, logger: logger)
     signal(SIGTERM) { _ in Server.signalled() }
@@ -121,13 +73,19 @@ struct Program {
         + "\(configuration.loops) loops, recovered \(server.recoveredEvents) events in "
         + "\(Program.milliseconds() - began) ms")
     Program.say("ready")
-    try server.waitForEnd()
+    try server.waitForEnd(source)
   }
 
   /// A line on standard output, at once.
   static func say(_ line: String) {
     print(line)
     fflush(nil)
+  }
+
+  /// A text on standard error.
+  static func complain(_ text: String) {
+    var text = text
+    text.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
   }
 
   private static func milliseconds() -> Int {
