@@ -32,14 +32,14 @@ extension LoopServices {
   /// In order of id, compared as bytes; `prefix` of ids, `agent_id` (once) of an agent that the context lists.
   func contexts(_ exchange: Exchange) async throws(Problem) {
     let parameters = try Query(exchange, .contexts)
-    var list = ContextList(limit: Limits.pageDefault)
+    var list = ContextList(limit: Limits.pageDefault, visibility: exchange.caller.contextVisibility)
     if let prefix = try parameters.one("prefix"), !prefix.isEmpty {
       list.prefix = try Query.identifier(prefix, at: "/prefix")
     }
     list.agent = try parameters.identifier("agent_id")
     let limit = try parameters.limit()
     let hash = Query.hash(prefix: list.prefix, agent: list.agent)
-    list.after = try parameters.nameCursor(of: hash)
+    list.after = try parameters.nameCursor(of: hash, nameBytesMax: Limits.identifierBytesMax)
     // One more than asked for, to know whether there is more.
     list.limit = limit + 1
     let page = try await engine.contexts(list)
@@ -47,7 +47,11 @@ extension LoopServices {
     for entry in page.entries.prefix(limit) { bodies.append(try ContextBody(entry)) }
     var reached = page.reached
     if page.entries.count > limit { reached = page.entries[limit - 1].record.contextID.map { Array($0) } }
-    let cursor = reached.map { NameCursor(queryHash: hash, name: $0).text() } ?? []
+    let cursor =
+      try reached.map { name throws(Problem) in
+        try Query.nameCursor(
+          name, of: hash, nameBytesMax: Limits.identifierBytesMax, isSealed: list.visibility != nil)
+      } ?? []
     let length = bodies.reduce(13 + max(0, bodies.count - 1) + 17 + cursor.count + 2) { $0 + $1.count }
     exchange.begin(.ok, .json, length: length)
     guard !exchange.isHeadOnly else { return }

@@ -1,3 +1,4 @@
+internal import Access
 internal import Bytes
 internal import Engine
 internal import EventLoop
@@ -48,7 +49,7 @@ extension LoopServices {
   // MARK: The answer
 
   private func answer(_ exchange: Exchange, _ query: GraphQuery) async throws(Problem) {
-    let request = GraphRequest(query)
+    let request = GraphRequest(query, visibility: exchange.caller.contextVisibility)
     exchange.waits(for: request)
     let found: Result<GraphPage?, Problem>
     do throws(Problem) { found = .success(try await engine.graph(request)) } catch { found = .failure(error) }

@@ -50,11 +50,16 @@ extension LoopServices {
     let agent = try parameters.identifier("agent_id")
     let limit = try parameters.limit()
     let hash = Query.hash(prefix: prefix, agent: agent)
-    let after = try parameters.nameCursor(of: hash)
+    let after = try parameters.nameCursor(of: hash, nameBytesMax: Limits.resourcePathBytesMax)
     let request = lockRequest(.list(prefix: prefix, agent: agent, after: after, limit: limit), exchange)
     await engine.perform(request)
     guard case .listed(let page) = request.outcome else { throw refusal(request) }
-    let cursor = page.next.map { NameCursor(queryHash: hash, name: $0).text() } ?? []
+    let cursor =
+      try page.next.map { name throws(Problem) in
+        try Query.nameCursor(
+          name, of: hash, nameBytesMax: Limits.resourcePathBytesMax,
+          isSealed: exchange.caller.lockVisibility != nil)
+      } ?? []
     answer(
       exchange, "{\"locks\":[", page.locks,
       "],\"next_cursor\":\"\(String(decoding: cursor, as: UTF8.self))\"}")

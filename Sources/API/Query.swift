@@ -1,3 +1,4 @@
+internal import Access
 internal import Bytes
 internal import HTTP
 internal import Model
@@ -69,9 +70,27 @@ struct Query {
   }
 
   /// The name that a page of names begins behind.
-  func nameCursor(of hash: UInt64) throws(Problem) -> [UInt8]? {
+  /// - Parameter nameBytesMax: of the list's names.
+  func nameCursor(of hash: UInt64, nameBytesMax: Int) throws(Problem) -> [UInt8]? {
     guard let text = try one("cursor"), !text.isEmpty else { return nil }
-    return try Query.cursor { () throws(PageCursor.Fault) in try NameCursor(text, of: hash) }.name
+    return try Query.cursor { () throws(PageCursor.Fault) in
+      if NameSeal.isSealed(text) {
+        return try NameSeal.ofProcess.open(text, of: hash, nameBytesMax: nameBytesMax)
+      }
+      return try NameCursor(text, of: hash).name
+    }
+  }
+
+  /// The cursor of a page of names that goes on behind `name`.
+  /// - Parameter isSealed: the reader may not see every name, and so perhaps not this one.
+  static func nameCursor(
+    _ name: [UInt8], of hash: UInt64, nameBytesMax: Int, isSealed: Bool
+  ) throws(Problem) -> [UInt8] {
+    guard isSealed else { return NameCursor(queryHash: hash, name: name).text() }
+    guard let text = NameSeal.ofProcess.seal(name, of: hash, nameBytesMax: nameBytesMax) else {
+      throw Problem(.internal, "a cursor can't be made")
+    }
+    return text
   }
 
   /// A time of RFC 3339, counted to the microsecond. A space where an offset's sign belongs is a `+` that the client

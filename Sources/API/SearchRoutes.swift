@@ -1,3 +1,4 @@
+internal import Access
 internal import Engine
 internal import HTTP
 internal import Model
@@ -11,7 +12,8 @@ extension LoopServices {
     try noQuery(exchange)
     try requireJSON(exchange)
     let draft = try SearchDraft(exchange.body)
-    let request = try SearchRequest(draft, text: try engine.searchText(draft.text))
+    let request = try SearchRequest(
+      draft, text: try engine.searchText(draft.text), visibility: exchange.caller.contextVisibility)
     exchange.waits(for: request)
     let answer: Result<[UInt8], Problem>
     do throws(Problem) { answer = .success(try await engine.search(request)) } catch {
@@ -24,7 +26,9 @@ extension LoopServices {
 
 extension SearchRequest {
   /// What a body asks for. Throws if its cursor isn't one of this query.
-  convenience init(_ draft: SearchDraft, text: SearchText) throws(Problem) {
+  convenience init(
+    _ draft: SearchDraft, text: SearchText, visibility: (any Visibility)? = nil
+  ) throws(Problem) {
     var query = SearchQuery()
     query.text = draft.text
     query.contexts = draft.contexts
@@ -45,6 +49,7 @@ extension SearchRequest {
     self.init(
       query, text: text, since: draft.filter.since, until: draft.filter.until, queryHash: hash,
       highlights: draft.highlights,
-      minPosition: draft.minPosition, waitNanoseconds: draft.waitNanoseconds)
+      minPosition: draft.minPosition, waitNanoseconds: draft.waitNanoseconds,
+      visibility: visibility)
   }
 }

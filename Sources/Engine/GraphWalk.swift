@@ -29,11 +29,17 @@ public struct GraphPage {
 /// an edge leads to is looked up with its whole portion, first in `ids`, then in `units`: a unit that isn't there (yet) is
 /// no result, and nothing leads on from it. Records are read only of units that are answered, or must be asked whether they
 /// are.
+///
+/// For a reader who may not see everything, a unit of a context that is hidden isn't there: no result, no way on, no root.
+/// An edge to it costs what an edge to nothing costs; edges that come in from who knows where have a budget of their own,
+/// of which those are given back that come from a unit that is seen.
 struct GraphWalk {
   /// Bounds of one walk.
   struct Budget {
     /// Relationships that are looked at.
     var edges = Limits.graphEdgesMax
+    /// The same, for a reader who may not see everything: of those that come in from no unit that is seen.
+    var strayEdges = Limits.graphEdgesMax
     /// Bytes of records that are read.
     var readBytes = Limits.scannedBytesMax
     /// Bytes of records that are answered.
@@ -52,6 +58,8 @@ struct GraphWalk {
 
   private let store: any EventStore
   private let query: GraphQuery
+  /// What the reader may see; nil: everything.
+  private let visibility: (any Visibility)?
   /// Nobody is there to be answered: the walk ends where it is.
   private let isCancelled: () -> Bool
   private var budget: Budget
@@ -66,10 +74,11 @@ struct GraphWalk {
 
   init(
     _ query: GraphQuery, _ store: any EventStore, _ budget: Budget = Budget(),
-    isCancelled: @escaping () -> Bool = { false }
+    visibility: (any Visibility)? = nil, isCancelled: @escaping () -> Bool = { false }
   ) {
     self.isCancelled = isCancelled
     self.query = query
+    self.visibility = visibility
     self.store = store
     self.budget = budget
     seen = [query.root]
@@ -77,7 +86,9 @@ struct GraphWalk {
 
   /// - Returns: false if there is no unit to begin at.
   mutating func run() throws(StoreError) -> Bool {
-    guard case .some(.some(let place)) = try store.locations(of: [query.root]).first else { return false }
+    guard case .some(.some(let place)) = try store.locations(of: [query.root]).first, sees(place) else {
+      return false
+    }
     frontier = [Node(id: query.root)]
     if query.directions.contains(.outgoing) {
       var list: [UInt8] = []
@@ -95,6 +106,10 @@ struct GraphWalk {
     return true
   }
 
+  private func sees(_ place: UnitLocation) -> Bool {
+    visibility.map { visibility in place.context.withUnsafeBytes { visibility.sees(context: $0) } } ?? true
+  }
+
   private var isDone: Bool { isPartial || steps.count >= query.limit }
 
   /// Follows all edges of the frontier, as far as the limits go.
@@ -109,15 +124,19 @@ struct GraphWalk {
       var portion: [Relation] = []
       var isOut = false
       end = try store.relations(of: units, query.directions, after: after) { edge in
-        isOut = budget.edges <= 0 || (budget.edges % GraphWalk.portionMax == 0 && isCancelled())
+        isOut =
+          budget.edges <= 0 || budget.strayEdges <= 0
+          || (budget.edges % GraphWalk.portionMax == 0 && isCancelled())
         if isOut { return false }
-        budget.edges -= 1
+        if edge.isIncoming, visibility != nil { budget.strayEdges -= 1 } else { budget.edges -= 1 }
         after = edge
         if query.follows(type: edge.type), seen.insert(edge.other).inserted { portion.append(edge) }
         return portion.count < wanted
       }
       try take(portion, distance)
-      if isOut, steps.count < query.limit { isPartial = true }
+      // What came in from units that are seen was given back.
+      let goesOn = visibility != nil && budget.edges > 0 && budget.strayEdges > 0 && !isCancelled()
+      if isOut, !goesOn, steps.count < query.limit { isPartial = true }
     }
   }
 
@@ -130,8 +149,15 @@ struct GraphWalk {
     }
     var edges: [Relation] = []
     var places: [UnitLocation] = []
+    var isOut = false
     for (edge, place) in zip(portion, try store.locations(of: portion.map(\.other))) {
-      guard let place else { continue }
+      guard let place, sees(place) else { continue }
+      if edge.isIncoming, visibility != nil {
+        isOut = budget.edges <= 0
+        if isOut { break }
+        budget.strayEdges += 1
+        budget.edges -= 1
+      }
       edges.append(edge)
       places.append(place)
     }
@@ -139,6 +165,7 @@ struct GraphWalk {
       take(unit, by: edges[index], distance)
       return !isDone
     }
+    if isOut, steps.count < query.limit { isPartial = true }
   }
 
   private mutating func take(_ unit: EventView, by edge: Relation, _ distance: Int) {

@@ -30,11 +30,14 @@ public struct ContextList: Sendable {
   public var limit: Int
   /// Of records: one that takes the sum past it is the page's last one.
   public var bytesMax: Int
+  /// What the reader may see; nil: everything. A page ends where `Limits.contextsPassedMax` were passed over, too.
+  public var visibility: (any Visibility)?
 
   public init(
     prefix: [UInt8] = [], agent: [UInt8]? = nil, after: [UInt8]? = nil, limit: Int,
-    bytesMax: Int = Limits.pageBytesMax
+    bytesMax: Int = Limits.pageBytesMax, visibility: (any Visibility)? = nil
   ) {
+    self.visibility = visibility
     self.prefix = prefix
     self.agent = agent
     self.after = after
@@ -44,8 +47,10 @@ public struct ContextList: Sendable {
 
   /// Whether a context is one of the list's, apart from its agents.
   func names(_ id: UnsafeRawBufferPointer) -> Bool {
-    id.starts(with: prefix) && (after.map { $0.lexicographicallyPrecedes(id) } ?? true)
+    id.starts(with: prefix) && (after.map { $0.lexicographicallyPrecedes(id) } ?? true) && shows(id)
   }
+
+  func shows(_ id: UnsafeRawBufferPointer) -> Bool { visibility?.sees(context: id) ?? true }
 }
 
 /// What the store had of a list of contexts.
@@ -55,6 +60,8 @@ final class StoredContexts: @unchecked Sendable {
   /// Nil if the list goes to its end. Else the last id that was looked at.
   var reached: [UInt8]?
   var bytes = 0
+  /// How many the reader may not see.
+  var passed = 0
 
   func append(_ record: EventView, _ last: Sequence) {
     records.append(record)
@@ -134,13 +141,7 @@ extension LoopEngine {
       if let agent = list.agent {
         try collect(list, agent, store, into: found)
       } else {
-        let end = try store.contexts(after: list.after, prefix: list.prefix, limit: list.limit) {
-          record, last in
-          found.append(record, last)
-          found.reached = record.contextID.map { Array($0) }
-          return found.bytes < list.bytesMax
-        }
-        if end == .exhausted { found.reached = nil }
+        try collect(list, store, into: found)
       }
       return .exhausted
     }
@@ -148,11 +149,31 @@ extension LoopEngine {
   }
 
   private static func collect(
+    _ list: ContextList, _ store: any EventStore, into found: StoredContexts
+  ) throws(StoreError) {
+    // Who sees everything has each counted by the store.
+    let limit = list.visibility == nil ? list.limit : .max
+    let end = try store.contexts(after: list.after, prefix: list.prefix, limit: limit) { record, last in
+      guard let id = record.contextID else { return true }
+      found.reached = Array(id)
+      guard list.shows(id) else {
+        found.passed += 1
+        return found.passed < Limits.contextsPassedMax
+      }
+      found.append(record, last)
+      return found.bytes < list.bytesMax && found.lastSequences.count < list.limit
+    }
+    if end == .exhausted { found.reached = nil }
+  }
+
+  private static func collect(
     _ list: ContextList, _ agent: [UInt8], _ store: any EventStore, into found: StoredContexts
   ) throws(StoreError) {
-    let ids = try store.contexts(of: agent, prefix: list.prefix, after: list.after, limit: list.limit)
+    let limit = list.visibility == nil ? list.limit : Limits.contextsPassedMax
+    let ids = try store.contexts(of: agent, prefix: list.prefix, after: list.after, limit: limit)
     for (place, id) in ids.enumerated() {
       found.reached = id
+      guard id.withUnsafeBytes({ list.shows($0) }) else { continue }
       if case .found(let context) = try store.contextHead(id, tier: .disk) {
         context.record.withUnsafeBytes { bytes in
           if let record = EventView(bytes), ContextJSON.lists(agent, in: record.body) {
@@ -160,9 +181,10 @@ extension LoopEngine {
           }
         }
       }
-      if found.bytes >= list.bytesMax, place < ids.count - 1 { return }
+      let isFull = found.bytes >= list.bytesMax || found.lastSequences.count >= list.limit
+      if isFull, place < ids.count - 1 { return }
     }
-    if ids.count < list.limit { found.reached = nil }
+    if ids.count < limit { found.reached = nil }
   }
 
   /// The newest events of contexts that the store had not applied, by id: of all those of the list that it may hold

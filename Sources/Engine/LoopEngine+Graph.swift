@@ -32,7 +32,7 @@ extension LoopEngine {
   private static func walk(_ request: GraphRequest, _ store: any EventStore) -> WalkedGraph {
     guard !request.isCancelled else { return WalkedGraph(failure: walkAbandoned) }
     do throws(StoreError) {
-      var walk = GraphWalk(request.query, store) { request.isCancelled }
+      var walk = GraphWalk(request.query, store, visibility: request.visibility) { request.isCancelled }
       let hasRoot = try walk.run()
       guard !request.isCancelled else { return WalkedGraph(failure: walkAbandoned) }
       return WalkedGraph(

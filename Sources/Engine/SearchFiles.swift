@@ -57,9 +57,9 @@ private final class IndexFinder: UnitFinder {
   }
 
   func find(
-    _ query: SearchQuery, text: SearchText, deadline: UInt64, isCancelled: () -> Bool
+    _ query: SearchQuery, text: SearchText, deadline: UInt64, screen: HitScreen?, isCancelled: () -> Bool
   ) throws(SearchError) -> SearchPage {
-    try reader.find(query, text: text, deadline: deadline, isCancelled: isCancelled)
+    try reader.find(query, text: text, deadline: deadline, screen: screen, isCancelled: isCancelled)
   }
 
   func excerpt(of unit: EventView, by highlighter: Highlighter) throws(SearchError) -> [UInt8]? {

@@ -19,13 +19,16 @@ public final class SearchRequest: Abandonable, PositionWaiting, @unchecked Senda
   /// The index must have come so far, unless that takes longer than `waitNanoseconds`.
   public let minPosition: Position
   public let waitNanoseconds: UInt64
+  /// What the reader may see; nil: everything.
+  public let visibility: (any Visibility)?
   /// The wait for the index; loop thread.
   var wait: PositionWait?
   private let cancelled = Atomic<Bool>(false)
 
   public init(
     _ query: SearchQuery, text: SearchText, since: LogTime? = nil, until: LogTime? = nil, queryHash: UInt64,
-    highlights: Bool = false, minPosition: Position = .zero, waitNanoseconds: UInt64 = 0
+    highlights: Bool = false, minPosition: Position = .zero, waitNanoseconds: UInt64 = 0,
+    visibility: (any Visibility)? = nil
   ) {
     self.query = query
     self.text = text
@@ -35,6 +38,7 @@ public final class SearchRequest: Abandonable, PositionWaiting, @unchecked Senda
     self.highlights = highlights
     self.minPosition = minPosition
     self.waitNanoseconds = waitNanoseconds
+    self.visibility = visibility
   }
 
   /// Nobody is there to be answered. Any thread.

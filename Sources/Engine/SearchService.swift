@@ -10,7 +10,7 @@ internal import Telemetry
 /// twin. One thread.
 protocol UnitFinder: AnyObject {
   func find(
-    _ query: SearchQuery, text: SearchText, deadline: UInt64, isCancelled: () -> Bool
+    _ query: SearchQuery, text: SearchText, deadline: UInt64, screen: HitScreen?, isCancelled: () -> Bool
   ) throws(SearchError) -> SearchPage
 
   /// An excerpt of a unit with what matches marked in it; nil if nothing does.
@@ -216,9 +216,12 @@ final class SearchService: @unchecked Sendable {
       var answer = SearchAnswer()
       return answer.finish(summary)
     }
+    let view = try request.visibility.map { visibility throws(SearchError) in
+      try RestrictedSearch(&query, visibility, store, indexed: indexer.indexedPosition)
+    }
     while true {
       let page = try finder.find(
-        query, text: request.text, deadline: begun + Limits.searchNanosecondsMax
+        query, text: request.text, deadline: begun + Limits.searchNanosecondsMax, screen: view?.screen
       ) { request.isCancelled }
       var writing = Writing(request, begun: begun)
       let taken = try write(page.hits, finder, &writing)
@@ -229,9 +232,9 @@ final class SearchService: @unchecked Sendable {
       }
       summary.total = page.total
       summary.isTotalExact = page.isTotalExact && !isRebuilding
-      summary.indexed = page.indexed
+      summary.indexed = view?.known.map { min($0, page.indexed) } ?? page.indexed
       summary.isPartial =
-        page.isPartial || writing.isLate || isRebuilding || page.indexed < request.minPosition
+        page.isPartial || writing.isLate || isRebuilding || summary.indexed < request.minPosition
       if let next = page.next {
         summary.cursor = SearchCursor(queryHash: request.queryHash, resume: next).text()
       }
@@ -306,7 +309,9 @@ final class SearchService: @unchecked Sendable {
     _ unit: EventView, _ hit: SearchHit, _ finder: any UnitFinder, _ writing: inout Writing
   ) throws(SearchError) -> Bool {
     let request = writing.request
-    guard request.query.admits(unit, since: request.since, until: request.until) else { return true }
+    guard request.query.admits(unit, since: request.since, until: request.until),
+      request.visibility?.sees(unit) ?? true
+    else { return true }
     let size = writing.answer.bytes.count + unit.bodyLength
     guard writing.answer.count == 0 || size <= Limits.pageBytesMax else { return false }
     var excerpt: [UInt8]?

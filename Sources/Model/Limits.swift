@@ -131,6 +131,9 @@ public enum Limits {
 
   // MARK: Search
 
+  /// Contexts that a page of the list of contexts passes over because its reader may not see them. Answer: the page ends,
+  /// with a cursor.
+  public static let contextsPassedMax = 10_000
   /// Hits of a page of search unless the client says.
   public static let searchPageDefault = 20
   /// Hits of a page of search, at most. Answer: 400 `invalid_request`.

@@ -8,7 +8,7 @@ extension SearchReader {
   /// Where the time limit ends the pass, the newest part of the matches has been ranked. The pages that follow rank
   /// the same part again (`SearchResume.floor`), and when it is used up what is older, as a part of its own.
   func findBest(
-    _ query: SearchQuery, _ plan: SearchPlan, _ snapshot: Snapshot,
+    _ query: SearchQuery, _ plan: SearchPlan, _ snapshot: Snapshot, _ screen: HitScreen?,
     _ guardian: UnsafeMutablePointer<QueryGuard>
   ) throws(SearchError) -> SearchPage {
     var page = SearchPage()
@@ -19,7 +19,9 @@ extension SearchReader {
     let floor = max(lower, query.resume?.floor.rawValue ?? 0)
     guard floor <= upper else { return page }
     let statistics: RankingStatistics
-    if let carried = usable(query.resume?.statistics, plan) {
+    if screen != nil {
+      statistics = .uniform(plan.ranked.count)
+    } else if let carried = usable(query.resume?.statistics, plan) {
       statistics = carried
     } else {
       statistics = try frequencies(plan, snapshot, guardian)
@@ -32,15 +34,29 @@ extension SearchReader {
       capacity: max(0, query.offset) + limit + 1,
       behind: query.resume.map { ($0.score, $0.position.rawValue) })
     var matches = 0
+    var sieve = HitSieve(screen)
+    var settled = Settled(best: best, upper: upper)
     // What the first page could rank in its time takes this one about as long.
     guardian.pointee.isPatient = (query.resume?.floor ?? .zero) > .zero
     let end = try rank(plan, floor...upper, snapshot, statistics, guardian) { visit, ranking in
+      if screen != nil {
+        settled.visits(visit.position, best, matches)
+        // What has no place is not asked for, nor counted: it would be as much work as all the rest.
+        guard visit.score != nil else { return true }
+        guard sieve.admits(visit.position) else { return !sieve.hasFailed }
+      }
       matches += 1
       if let score = visit.score, best.add(score, visit.position) { ranking.pointee.floor = best.floor }
       return true
     }
+    try sieve.check()
     var lookedDownTo = floor
-    if case .stopped(let position) = end { lookedDownTo = position }
+    if case .stopped(let position) = end {
+      lookedDownTo = position
+      if screen != nil, settled.downTo <= upper {
+        (best, matches, lookedDownTo) = (settled.best, settled.matches, max(settled.downTo, floor))
+      }
+    }
 
     // A page that can't rank what the one before it ranked would show hits twice: try again.
     if let resume = query.resume, resume.floor > .zero, lookedDownTo > floor {
@@ -55,7 +71,7 @@ extension SearchReader {
       SearchHit(position: Position($0.position), score: $0.score)
     }
     page.isPartial = lookedDownTo > lower
-    page.isTotalExact = !page.isPartial
+    page.isTotalExact = !page.isPartial && (screen == nil || !best.isFull)
     page.total = SearchReader.sum(
       above,
       Count(matches: matches, from: upper, downTo: lookedDownTo, isWhole: false).estimate(downTo: lower))
@@ -73,8 +89,33 @@ extension SearchReader {
     return page
   }
 
+  /// With a screen: a pass as it was when it had looked at whole grains. Where the time ends it, the page and its cursor
+  /// say no more than that.
+  private struct Settled {
+    private(set) var best: BestHits
+    private(set) var matches = 0
+    /// All above was looked at, and this itself.
+    private(set) var downTo: UInt64
+    private var grain: UInt64
+
+    init(best: BestHits, upper: UInt64) {
+      self.best = best
+      downTo = upper &+ 1
+      grain = upper / HitSieve.grain
+    }
+
+    /// The next match stands at `position`; `best` and `matches` are those above it.
+    mutating func visits(_ position: UInt64, _ best: BestHits, _ matches: Int) {
+      guard position / HitSieve.grain < grain else { return }
+      grain = position / HitSieve.grain
+      downTo = HitSieve.grainEnd(position)
+      self.best = best
+      self.matches = matches
+    }
+  }
+
   /// What a forged cursor says has no other bound.
-  private static func sum(_ a: Int, _ b: Int) -> Int {
+  static func sum(_ a: Int, _ b: Int) -> Int {
     let (sum, overflow) = a.addingReportingOverflow(b)
     return overflow ? .max : sum
   }
@@ -213,6 +254,8 @@ struct BestHits {
     self.capacity = max(1, capacity)
     self.behind = behind.map { Hit(score: $0.score, position: $0.position) }
   }
+
+  var isFull: Bool { heap.count == capacity }
 
   /// A hit with less than this has no place.
   var floor: Double { heap.count < capacity ? -.infinity : heap[0].score }

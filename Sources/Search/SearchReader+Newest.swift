@@ -3,7 +3,7 @@ internal import Model
 extension SearchReader {
   /// A page in the order of the log, newest first.
   func findNewest(
-    _ query: SearchQuery, _ plan: SearchPlan, _ snapshot: Snapshot,
+    _ query: SearchQuery, _ plan: SearchPlan, _ snapshot: Snapshot, _ screen: HitScreen?,
     _ guardian: UnsafeMutablePointer<QueryGuard>
   ) throws(SearchError) -> SearchPage {
     var page = SearchPage()
@@ -15,18 +15,25 @@ extension SearchReader {
     guard behind > lower else { return page }
     let start = min(upper, behind - 1)
     var collection = Collection(offset: query.offset, limit: max(1, query.limit))
+    var sieve = HitSieve(screen)
     let end = try walk(plan, lower...start, snapshot, guardian) { visit in
+      guard sieve.admits(visit.position) else { return !sieve.hasFailed }
       let goesOn = collection.add(visit.position)
-      if collection.isOneMore { guardian.pointee.beginCounting() }
+      if collection.isOneMore {
+        if let screen, !screen.isNarrow { return false }
+        guardian.pointee.beginCounting()
+      }
       return goesOn
     }
+    try sieve.check()
     page.hits = collection.hits.map { SearchHit(position: Position($0), score: 0) }
 
     var lookedDownTo = lower
     switch end {
     case .finished: break
     case .enough: lookedDownTo = collection.last
-    case .stopped(let position): lookedDownTo = position
+    case .stopped(let position):
+      lookedDownTo = screen == nil ? position : collection.resumption(position, from: start)
     }
     if collection.isFull, let last = page.hits.last {
       // Stopped before it was known whether there is more: the next page tells.
@@ -41,13 +48,18 @@ extension SearchReader {
     }
     let below = Count(matches: collection.seen, from: start, downTo: lookedDownTo, isWhole: end == .finished)
     var above = Count(matches: 0, from: upper, downTo: start &+ 1, isWhole: true)
-    if start < upper {
+    if screen != nil {
+      // What stands above was counted on the pages before: with a screen that costs as much as finding it.
+      above.matches = Int(clamping: query.resume?.above ?? 0)
+      page.next?.above = UInt64(SearchReader.sum(above.matches, collection.passed))
+      page.next?.statistics = RankingStatistics.none
+    } else if start < upper {
       guardian.pointee.beginCounting()
       above = try count(plan, start + 1...upper, snapshot, guardian)
       // Nothing could be counted: it is taken to be like what stands below.
       if above.downTo > upper { above = Count(like: below, from: upper, downTo: start + 1) }
     }
-    page.total = below.estimate(downTo: lower) + above.estimate(downTo: start &+ 1)
+    page.total = SearchReader.sum(below.estimate(downTo: lower), above.estimate(downTo: start &+ 1))
     page.isTotalExact = below.isWhole && above.isWhole
     return page
   }
@@ -119,6 +131,15 @@ extension SearchReader {
     /// The last one showed that there is another page.
     var isOneMore: Bool { seen == offset + limit + 1 }
     var hasMore: Bool { isFull && seen > offset + limit }
+    /// Hits up to the page's end.
+    var passed: Int { min(seen, offset + limit) }
+
+    /// How far down it may be told that everything was looked at: behind it a page goes on that isn't full.
+    func resumption(_ lookedDownTo: UInt64, from start: UInt64) -> UInt64 {
+      let end = HitSieve.grainEnd(lookedDownTo)
+      // Less than a grain was looked at: rather the position than no way on.
+      return min(end > start ? lookedDownTo : end, last)
+    }
 
     /// - Returns: whether to go on.
     mutating func add(_ position: UInt64) -> Bool {

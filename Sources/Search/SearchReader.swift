@@ -47,16 +47,18 @@ public final class SearchReader {
   /// Finds a page of what a query asks for, as of one moment: `indexed` says which.
   /// - Parameter text: the query's own, taken apart.
   /// - Parameter deadline: monotonic nanoseconds; what has been found by then is answered, as `partial`.
+  /// - Parameter screen: which units the page may know of; nil: all.
   /// - Parameter isCancelled: asked every some microseconds.
   public func find(
-    _ query: SearchQuery, text: SearchText, deadline: UInt64, isCancelled: () -> Bool
+    _ query: SearchQuery, text: SearchText, deadline: UInt64, screen: HitScreen? = nil,
+    isCancelled: () -> Bool
   ) throws(SearchError) -> SearchPage {
     let result: Result<SearchPage, SearchError> = withoutActuallyEscaping(isCancelled) { isCancelled in
       var guardian = QueryGuard(deadline: deadline, clock: clock, isCancelled: isCancelled)
       defer { lastQuestions = guardian.questions }
       return withUnsafeMutablePointer(to: &guardian) { guardian in
         do throws(SearchError) {
-          return .success(try find(query, text, guardian))
+          return .success(try find(query, text, screen, guardian))
         } catch {
           return .failure(error)
         }
@@ -66,7 +68,8 @@ public final class SearchReader {
   }
 
   private func find(
-    _ query: SearchQuery, _ text: SearchText, _ guardian: UnsafeMutablePointer<QueryGuard>
+    _ query: SearchQuery, _ text: SearchText, _ screen: HitScreen?,
+    _ guardian: UnsafeMutablePointer<QueryGuard>
   ) throws(SearchError) -> SearchPage {
     try database.execute("BEGIN", "begin a query")
     // Reading only: nothing can be lost by it.
@@ -82,9 +85,9 @@ public final class SearchReader {
     var page: SearchPage
     switch query.order {
     case .relevance where !plan.ranked.isEmpty:
-      page = try findBest(query, plan, snapshot, guardian)
+      page = try findBest(query, plan, snapshot, screen, guardian)
     default:
-      page = try findNewest(query, plan, snapshot, guardian)
+      page = try findNewest(query, plan, snapshot, screen, guardian)
     }
     page.indexed = snapshot.watermark
     return page

@@ -82,6 +82,11 @@ public protocol EventStore: AnyObject, Sendable {
   /// Hands the event at a position to `body`, whatever its kind: for recovery. May read the disk.
   func event(at position: Position, _ body: (EventView) -> Void) throws(StoreError) -> Presence
 
+  /// Hands the id of the context of the unit at a position to `body`: cheaper than its record, which is not read. Nothing
+  /// is found where another event stands. May read the disk.
+  func context(ofUnitAt position: Position, _ body: (UnsafeRawBufferPointer) -> Void) throws(StoreError)
+    -> Presence
+
   /// The lowest position of an event that is at or after `time`, among those that are applied to every family;
   /// `appliedPosition().next` if there is none. Log time never falls along positions, so this is a bisection: log2(n)
   /// events are looked at. May read the disk.

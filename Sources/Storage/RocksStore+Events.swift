@@ -45,6 +45,24 @@ extension RocksStore {
     return unit.presence
   }
 
+  public func context(
+    ofUnitAt position: Position, _ body: (UnsafeRawBufferPointer) -> Void
+  ) throws(StoreError) -> Presence {
+    let operation: StaticString = "find a unit's context"
+    try checkOpen(operation)
+    var isUnit = false
+    let found = try database.get(.log, StoreKey.log(position), .disk, for: operation) {
+      value throws(StoreError) in
+      guard value.first == StoreKey.logReference, let key = value.tail(from: StoreKey.logReferenceHeadBytes),
+        let (context, tag) = StoreKey.context(ofUnitsKey: key)
+      else { return }
+      guard tag == StoreKey.tagUnit else { return }
+      isUnit = true
+      body(context)
+    }
+    return found.presence == .found && !isUnit ? .notFound : found.presence
+  }
+
   /// Of an event that isn't a unit.
   private static func record(
     ofLogValue value: UnsafeRawBufferPointer, _ position: Position, _ operation: StaticString

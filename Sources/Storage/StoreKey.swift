@@ -56,6 +56,14 @@ enum StoreKey {
     return key
   }
 
+  /// What a key of `units` begins with; nil if it is none.
+  static func context(ofUnitsKey key: UnsafeRawBufferPointer) -> (UnsafeRawBufferPointer, tag: UInt8)? {
+    guard let swapped: UInt16 = key.number(at: 2) else { return nil }
+    let end = 4 + Int(swapped.byteSwapped)
+    guard end < key.count else { return nil }
+    return (UnsafeRawBufferPointer(rebasing: key[4..<end]), key[end])
+  }
+
   static func id(_ id: UnitID) -> [UInt8] {
     var key: [UInt8] = []
     key.reserveCapacity(18)

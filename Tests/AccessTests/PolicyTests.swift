@@ -51,6 +51,26 @@ import Testing
     }
   }
 
+  @Test func `what is seen begins with what the patterns begin with`() throws {
+    func prefixes(_ resources: [String], agent: String = "a") throws -> [String] {
+      let policy = Policy([
+        try PolicyRule(agents: ["*"], verbs: ["context:read", "lock:read"], resources: resources + ["lock/z"])
+      ])
+      return policy.permissions(of: principal(agent)).contextPrefixes
+        .map { String(decoding: $0, as: UTF8.self) }.sorted()
+    }
+    #expect(try prefixes(["context/team/**"]) == ["team"])
+    #expect(try prefixes(["context/team/*", "context/x/y"]) == ["team/", "x/y"])
+    #expect(try prefixes(["context/te*m/x"]) == ["te"])
+    #expect(
+      try prefixes(["context/home/{agent}/**", "context/{agent}-*"], agent: "ann") == ["ann-", "home/ann"])
+    #expect(try prefixes(["context/a/**", "context/a/b", "context/ab"]) == ["a"])
+    #expect(try prefixes(["context/**/x", "context/y"]) == [""])
+    #expect(try prefixes(["context/**"]) == [""])
+    // A pattern that matches nothing: the agent doesn't fit into a segment.
+    #expect(try prefixes(["context/{agent}"], agent: "a/b") == [])
+  }
+
   @Test func `a context's pattern opens no lock, and a lock's no context`() throws {
     let permissions = Policy([
       try PolicyRule(agents: ["a"], verbs: ["context:read"], resources: ["context/**"]),

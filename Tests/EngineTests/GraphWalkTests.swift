@@ -130,8 +130,11 @@ import Testing
     }
 
     /// What a walk says; nil if there is no root.
-    func walk(_ query: GraphQuery, _ budget: GraphWalk.Budget = GraphWalk.Budget()) throws -> Answer? {
-      var walk = GraphWalk(query, store, budget)
+    func walk(
+      _ query: GraphQuery, _ budget: GraphWalk.Budget = GraphWalk.Budget(),
+      visibility: (any Visibility)? = nil
+    ) throws -> Answer? {
+      var walk = GraphWalk(query, store, budget, visibility: visibility)
       guard try walk.run() else { return nil }
       let views = walk.records.views()
       #expect(views.count == walk.steps.count)
@@ -156,7 +159,7 @@ import Testing
   // MARK: - Random graphs
 
   /// - Parameter isDense: many units and edges; else it may be any graph, none included.
-  private static func graph(isDense: Bool, _ random: inout some RandomNumberGenerator) -> [Unit] {
+  static func graph(isDense: Bool, _ random: inout some RandomNumberGenerator) -> [Unit] {
     let count = UInt64.random(in: isDense ? 30...60 : 1...60, using: &random)
     // Few targets and many edges make cycles and duplicates; some come later or never.
     let reach = UInt64.random(in: (isDense ? 25 : 1)...count + 8, using: &random)
@@ -177,7 +180,7 @@ import Testing
     }
   }
 
-  private static func query(_ units: [Unit], _ random: inout some RandomNumberGenerator)
+  static func query(_ units: [Unit], _ random: inout some RandomNumberGenerator)
     -> (query: GraphQuery, types: Set<RelationshipType>, edgesMax: Int)
   {
     let root = UInt64.random(in: 1...UInt64(units.count) + 1, using: &random)

@@ -234,8 +234,11 @@ import WAL
     if Bool.random(using: &world.random) {
       list.agent = Array((["ann", "bob", "cyd", "eve"].randomElement(using: &world.random) ?? "").utf8)
     }
+    let seen = ["c0", "c3", "c10", "c12", "x1"] + (Bool.random(using: &world.random) ? ["c1", "c11"] : [])
+    if Bool.random(using: &world.random) { list.visibility = NamedVisibility(contexts: seen) }
     let expected = world.contexts.filter { id, known in
-      id.starts(with: list.prefix) && (list.agent.map { known.agents.contains($0) } ?? true)
+      (list.visibility == nil || seen.contains(String(decoding: id, as: UTF8.self)))
+        && id.starts(with: list.prefix) && (list.agent.map { known.agents.contains($0) } ?? true)
     }.sorted { $0.key.lexicographicallyPrecedes($1.key) }
       .map { "\(String(decoding: $0.key, as: UTF8.self)) \($0.value.revision).\($0.value.lastSequence)" }
     var found: [String] = []

@@ -16,7 +16,7 @@ private final class ScriptedFinder: UnitFinder {
   init(_ body: @escaping Body) { self.body = body }
 
   func find(
-    _ query: SearchQuery, text: SearchText, deadline: UInt64, isCancelled: () -> Bool
+    _ query: SearchQuery, text: SearchText, deadline: UInt64, screen: HitScreen?, isCancelled: () -> Bool
   ) throws(SearchError) -> SearchPage {
     try body(query, isCancelled).get()
   }

@@ -56,6 +56,19 @@ struct NameMatcher: Sendable {
     return true
   }
 
+  /// What every name begins with that matches.
+  var literalPrefix: [UInt8] {
+    var prefix: [UInt8] = []
+    for (place, segment) in segments.enumerated() {
+      // `a/**` matches `a` too: no slash before it.
+      if segment.isDeep { break }
+      if place > 0 { prefix.append(UInt8(ascii: "/")) }
+      prefix += bytes[segment.prefix..<segment.prefix + segment.prefixCount]
+      if segment.isOpen { break }
+    }
+    return prefix
+  }
+
   /// - Parameter name: a context's id or a lock's canonical path.
   func matches(_ name: UnsafeRawBufferPointer) -> Bool {
     bytes.withUnsafeBytes { bytes in

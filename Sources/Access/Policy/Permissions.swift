@@ -9,6 +9,13 @@ public final class Permissions: Visibility, Sendable {
 
     var isNothing: Bool { !isEverything && names.isEmpty }
 
+    /// What names begin with that are covered: none of them begins with another.
+    var prefixes: [[UInt8]] {
+      if isEverything { return [[]] }
+      let all = Set(names.map(\.literalPrefix))
+      return all.filter { one in !all.contains { $0 != one && one.starts(with: $0) } }
+    }
+
     @inline(__always)
     func covers(_ name: UnsafeRawBufferPointer) -> Bool {
       if isEverything { return true }
@@ -21,6 +28,7 @@ public final class Permissions: Visibility, Sendable {
   private let search, metrics: Bool
   public let seesAllContexts: Bool
   public let seesAllLocks: Bool
+  public let contextPrefixes: [[UInt8]]
   /// The caller's id, in memory that lives as long as this object.
   public let agent: AgentName
 
@@ -48,6 +56,7 @@ public final class Permissions: Visibility, Sendable {
     metrics = rules.contains { $0.verbs.contains(.metrics) }
     seesAllContexts = contextRead.isEverything
     seesAllLocks = lockRead.isEverything
+    contextPrefixes = contextRead.prefixes
     self.agent = AgentName(agent)
   }
 

@@ -52,6 +52,19 @@ extension SimulatedStore {
     return found.allSatisfy(body) ? .exhausted : .stopped
   }
 
+  public func context(
+    ofUnitAt position: Position, _ body: (UnsafeRawBufferPointer) -> Void
+  ) throws(StoreError) -> Presence {
+    let found: [UInt8]? = try call("find a unit's context") { state in
+      guard let index = state.positions.firstIndex(of: position.rawValue), state.holds(.log, index),
+        state.view(index, { $0.kind == .unit })
+      else { return nil }
+      return state.context(index)
+    }
+    found?.withUnsafeBytes(body)
+    return found == nil ? .notFound : .found
+  }
+
   public func locations(of ids: [UnitID]) throws(StoreError) -> [UnitLocation?] {
     try call("look up ids") { state in
       ids.map { id in

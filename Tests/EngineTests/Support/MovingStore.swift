@@ -81,6 +81,11 @@ final class MovingStore: EventStore, @unchecked Sendable {
   func event(at position: Position, _ body: (EventView) -> Void) throws(StoreError) -> Presence {
     try inner.event(at: position, body)
   }
+  func context(
+    ofUnitAt position: Position, _ body: (UnsafeRawBufferPointer) -> Void
+  ) throws(StoreError) -> Presence {
+    try inner.context(ofUnitAt: position, body)
+  }
   func position(atOrAfter time: LogTime) throws(StoreError) -> Position {
     try moving(.disk) { () throws(StoreError) in try inner.position(atOrAfter: time) }
   }
