@@ -18,7 +18,10 @@ extension LoopServices {
     defer { request.reset() }
     let draft = request.addDraft()
     if let problem = draft.parse(exchange.body) { throw problem }
-    if let problem = try writer(exchange).take(draft) { throw problem }
+    if let problem = try writer(exchange).take(draft) {
+      auditRefusedUnit(exchange, problem)
+      throw problem
+    }
     try await append(request, .createUnit, exchange)
   }
 
@@ -34,7 +37,10 @@ extension LoopServices {
     case .json:
       request.reset()
       let writer = try writer(exchange)
-      if let problem = UnitBatch.parse(exchange.body, into: request, by: writer) { throw problem }
+      if let problem = UnitBatch.parse(exchange.body, into: request, by: writer) {
+        auditRefusedUnit(exchange, problem)
+        throw problem
+      }
     case .lines:
       if let problem = try readLines(exchange, isWhole: true) { throw problem }
     }
@@ -66,8 +72,10 @@ extension LoopServices {
   private func readLines(_ exchange: Exchange, isWhole: Bool) throws(Problem) -> Problem? {
     let request = exchange.appendRequest
     if !exchange.lines.isUnderWay { request.reset() }
-    return exchange.lines.read(
+    let problem = exchange.lines.read(
       exchange.body, isWhole: isWhole, into: request, by: try writer(exchange))
+    if let problem { auditRefusedUnit(exchange, problem) }
+    return problem
   }
 
   // MARK: The answer
@@ -125,9 +133,21 @@ extension LoopServices {
     if let fault = Query.identifierFault(value) { throw Problem(.invalidRequest, "X-Agent-ID \(fault)") }
     guard let agent = exchange.caller.agent else { return value }
     guard JSONText.same(value, agent) else {
+      auditDenial(exchange, nil, .route(exchange.route?.name ?? .none), reason: "agent")
       throw Problem(.permissionDenied, "X-Agent-ID is not the agent of the credential")
     }
     return agent
+  }
+
+  /// The unit that was read last is why its request is refused.
+  private func auditRefusedUnit(_ exchange: Exchange, _ problem: Problem) {
+    guard problem.code == .permissionDenied, let permissions = exchange.caller.permissions else { return }
+    let request = exchange.appendRequest
+    guard request.count > 0 else { return }
+    let draft = request.draft(request.count - 1)
+    let isContext = !permissions.allows(.contextWrite, context: draft.contextID)
+    auditDenial(
+      exchange, .contextWrite, .context([UInt8](draft.contextID)), reason: isContext ? "policy" : "agent")
   }
 
   private func writer(_ exchange: Exchange) throws(Problem) -> Writer {

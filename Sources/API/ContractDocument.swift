@@ -33,8 +33,10 @@ struct ContractDocument: Sendable {
         {"name": "streams", "description": "Following live."},
         {"name": "service", "description": "How the server is."}
       ],
+      "security": \#(Operation.Security.credential.text),
       "paths": {\#(paths)},
       "components": {
+        "securitySchemes": {\#(Operation.Security.schemes)},
         "headers": {\#(fields.map { "\(quoted($0.name)):\($0.value)" }.joined(separator: ","))},
         "schemas": {\#(Schemas.all)}
       }
@@ -50,6 +52,12 @@ struct ContractDocument: Sendable {
     that is not described is a 404 `not_found`, a method that is not described a 405 `method_not_allowed` with \
     `Allow`. Lengths are counted in bytes of UTF-8, which JSON Schema can't say: where it says characters, text \
     beyond ASCII may have fewer. HEAD answers as GET does, without the content.
+
+    Where authentication is on, every request but those for `/livez`, `/readyz`, `/healthz`, `/version` and this document \
+    needs a credential (401 `unauthenticated`, whatever the path), which decides who the agent is: `X-Agent-ID` or an \
+    `agent_id` that says otherwise is a 403. What a policy doesn't allow is denied. A read of what the caller may not \
+    read is answered as if it weren't there (404, an empty list, no event); a change of what it may not change is a 403 \
+    `permission_denied`, whether or not it is there.
     """
 
   /// Fields of answers: `components.headers`.
@@ -77,6 +85,10 @@ struct ContractDocument: Sendable {
     (
       "Retry-After",
       #"{"required":true,"schema":{"type":"integer","minimum":0},"description":"Seconds to wait."}"#
+    ),
+    (
+      "WWW-Authenticate",
+      #"{"required":true,"schema":{"type":"string","pattern":"^Bearer "},"description":"RFC 6750: what is wrong with a credential isn't said."}"#
     ),
     ("Upgrade", #"{"required":true,"schema":{"const":"websocket"}}"#),
     ("Sec-WebSocket-Version", #"{"required":true,"schema":{"const":"13"}}"#),
@@ -157,6 +169,7 @@ struct ContractDocument: Sendable {
     if !parameters.isEmpty {
       members.append(#""parameters":[\#(parameters.map(text).joined(separator: ","))]"#)
     }
+    if operation.security != .credential { members.append(#""security":\#(operation.security.text)"#) }
     if !operation.body.isEmpty {
       members.append(#""requestBody":{"required":true,"content":{\#(text(operation.body))}}"#)
     }
@@ -199,7 +212,7 @@ struct ContractDocument: Sendable {
     }
     // 503 to anyone: bodies that are gathered have a limit together. 500: a fault of ours.
     let everywhere: [ErrorCode] = [.invalidRequest, .payloadTooLarge, .headTooLarge, .internal, .unavailable]
-    for code in everywhere + operation.refusals { add(code.status, code) }
+    for code in everywhere + operation.security.refusals + operation.refusals { add(code.status, code) }
     for error in HTTPError.allCases { add(error.status.code, Exchange.code(of: error)) }
     return codes.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
   }
@@ -209,6 +222,7 @@ struct ContractDocument: Sendable {
       let phrase = Status(rawValue: UInt16(status))?.phrase ?? ""
       var fields = ["X-Request-ID"]
       if codes.contains(where: \.asksToRetry) { fields.append("Retry-After") }
+      if codes.contains(.unauthenticated) { fields.append("WWW-Authenticate") }
       if codes.contains(.upgradeRequired) { fields += ["Upgrade", "Sec-WebSocket-Version"] }
       let names = codes.map { "\"\($0.name)\"" }.joined(separator: ",")
       let content =

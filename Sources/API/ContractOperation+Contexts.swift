@@ -33,7 +33,8 @@ extension Operation {
       "What the body leaves out stays as it is. First is taken away (`remove_agents`, `unpin_units`, null in `metadata`), "
       + "then added. What is there already is not added twice, and what isn't there need not be taken away. The "
       + "revision grows, the answer is the context after the change, and leaves only after that is durable. Who "
-      + "asks does not join by asking. A context that doesn't exist is made, unless `If-Match` is given.",
+      + "asks does not join by asking. A context that doesn't exist is made, unless `If-Match` is given. "
+      + "With authentication on it needs `context:write` and `context:read`: the answer shows the context.",
     body: [json("ContextPatch", Examples.contextPatches)],
     answers: [
       Answer(

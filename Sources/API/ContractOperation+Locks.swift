@@ -28,7 +28,8 @@ extension Operation {
       + "them, or when the time is over; requests for a path are served in the order in which they came, and one "
       + "that doesn't wait overtakes none that does. Who hangs up while waiting is forgotten. A wait that would never "
       + "end, because holders and waiters wait for each other in a circle, is refused at once (`deadlock`). The `token` "
-      + "is a fencing token: it grows with each grant, and `fence` of a write names it.",
+      + "is a fencing token: it grows with each grant, and `fence` of a write names it. Who holds a lock, and which agents "
+      + "stand in a circle, is told to those who may read the locks.",
     body: [json("NewLocks", Examples.newLocks)],
     answers: [
       Answer(
@@ -71,7 +72,9 @@ extension Operation {
 
   static let releaseLock = Operation(
     ids: ["releaseLock"], tag: "locks", summary: "Release a lock",
-    text: "By the agent that holds it, named by `agent_id` or `X-Agent-ID`; with `force` by anyone.",
+    text:
+      "By the agent that holds it, named by `agent_id` or `X-Agent-ID`; with `force` by anyone, where authentication is on "
+      + "by those who have `lock:force` for it.",
     answers: [
       Answer(status: .ok, summary: "Released, and durable.", content: [json("Released", Examples.releases)])
     ], refusals: [.notFound, .lockNotHeld] + lockRefusals)

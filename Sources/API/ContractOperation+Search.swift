@@ -11,7 +11,7 @@ extension Operation {
       + "filters alone decide. What was posted a moment ago may be missing: name its `position` as `min_position`, and "
       + "how long you would wait. `partial` says that something may be missing: the index has not come to "
       + "`min_position`, is being built anew, or the query took too long. Pages of one query don't shift when "
-      + "units are added.",
+      + "units are added. With authentication on it needs the verb `search`, and finds what the caller may read.",
     body: [json("Search", Examples.searches)],
     answers: [
       Answer(

@@ -12,12 +12,13 @@ extension Operation {
             Content(
               media: "text/plain; charset=utf-8", schema: #"{"const":"OK"}"#, examples: [("ok", "\"OK\"")])
           ])
-      ], refusals: refusals)
+      ], refusals: refusals, security: .nothing)
   }
 
   static let readyz = Operation(
     ids: ["readyz"], tag: "service",
     summary: "Whether the server is ready: recovered, log writable, store healthy",
+    text: "With `verbose` each check is listed, and a credential is needed that may see the metrics.",
     answers: [
       Answer(
         status: .ok, summary: "It is.",
@@ -26,10 +27,12 @@ extension Operation {
 
   static let version = Operation(
     ids: ["version"], tag: "service", summary: "Which server this is",
-    answers: [Answer(status: .ok, summary: "Its name and version.", content: [json("Version")])])
+    answers: [Answer(status: .ok, summary: "Its name and version.", content: [json("Version")])],
+    security: .nothing)
 
   static let metrics = Operation(
     ids: ["metrics"], tag: "service", summary: "What the server counts, for Prometheus",
+    text: "Needs the verb `metrics`.",
     answers: [
       Answer(
         status: .ok, summary: "The text format 0.0.4.",
@@ -48,5 +51,5 @@ extension Operation {
             media: "application/json", schema: #"{"type":"object","required":["openapi","info","paths"]}"#)
         ]),
       Answer(status: .notModified, summary: "The caller has it.", fields: ["ETag"]),
-    ])
+    ], security: .nothing)
 }

@@ -44,5 +44,5 @@ extension Operation {
       Answer(
         status: .switchingProtocols, summary: "Frames follow.",
         fields: ["Upgrade", "Sec-WebSocket-Accept", "Sec-WebSocket-Protocol"]),
-    ], refusals: [.gone, .upgradeRequired])
+    ], refusals: [.gone, .upgradeRequired], security: .ticket)
 }

@@ -30,6 +30,41 @@ struct Operation {
   var answers: [Answer]
   /// What can go wrong here besides what can go wrong everywhere.
   var refusals: [ErrorCode] = []
+  var security = Security.credential
+
+  /// What a request has to come with, where authentication is on.
+  enum Security {
+    /// A credential in `Authorization`, or a certificate.
+    case credential
+    /// The same, or a ticket.
+    case ticket
+    case nothing
+  }
+}
+
+extension Operation.Security {
+  /// `security`: any one of these. The empty one stands for a server whose authentication is off.
+  var text: String {
+    switch self {
+    case .credential: #"[{},{"bearer":[]},{"certificate":[]}]"#
+    case .ticket: #"[{},{"bearer":[]},{"certificate":[]},{"ticket":[]}]"#
+    case .nothing: "[]"
+    }
+  }
+
+  var refusals: [ErrorCode] {
+    switch self {
+    case .credential, .ticket: [.unauthenticated, .permissionDenied]
+    case .nothing: []
+    }
+  }
+
+  /// `components.securitySchemes`.
+  static let schemes = #"""
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A token or a JWT."},
+    "certificate": {"type": "mutualTLS", "description": "The client's certificate: without Authorization, its name is the agent's."},
+    "ticket": {"type": "apiKey", "in": "query", "name": "ticket", "description": "Of POST /auth/ticket: once, and for streams only."}
+    """#
 }
 
 extension Operation {

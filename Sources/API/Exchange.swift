@@ -45,6 +45,8 @@ public final class Exchange {
   var bearsCredential = false
   /// The connection's last credential that was accepted.
   var credential: HeldCredential?
+  /// The certificate that the peer has proved to be its own in the handshake.
+  public var certificate: PeerCertificate?
 
   public init(socket: Socket, services: LoopServices) {
     self.socket = socket

@@ -110,6 +110,7 @@ extension LoopServices {
     await engine.perform(request)
     guard case .released(let lock) = request.outcome else { throw refusal(request) }
     guard isForced else { return exchange.answer(.ok, .json, "{\"released\":true}") }
+    auditForcedRelease(exchange, of: lock)
     let body = ByteWriter.bytes(capacity: 64 + 6 * lock.holder.count) { writer in
       writer.run("{\"released\":true,\"holder_agent\":")
       lock.holder.withUnsafeBytes { JSONText.writeQuoted($0, to: &writer) }
@@ -127,14 +128,19 @@ extension LoopServices {
   /// Refuses to do something to a lock that the caller may not, whether it is held or not.
   private func allow(_ verb: Verb, _ path: [UInt8], _ exchange: Exchange) throws(Problem) {
     guard let permissions = exchange.caller.permissions else { return }
-    guard path.withUnsafeBytes({ permissions.allows(verb, lock: $0) }) else { throw Denial.of(verb) }
+    guard path.withUnsafeBytes({ permissions.allows(verb, lock: $0) }) else {
+      throw denied(exchange, verb, .lock(path))
+    }
   }
 
   private func allowAll(_ draft: LockDraft, _ exchange: Exchange) throws(Problem) {
     guard let permissions = exchange.caller.permissions else { return }
     for (place, path) in draft.paths.enumerated() {
       guard path.withUnsafeBytes({ permissions.allows(.lockAcquire, lock: $0) }) else {
-        throw Denial.of(.lockAcquire, at: draft.isList ? "/resource_paths/\(place)" : "/resource_path")
+        auditDenial(exchange, .lockAcquire, .lock(path))
+        throw Problem(
+          .permissionDenied, at: draft.isList ? "/resource_paths/\(place)" : "/resource_path",
+          "is not open to the credential for lock:acquire")
       }
     }
   }

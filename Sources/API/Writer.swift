@@ -22,7 +22,9 @@ struct Writer {
     if let problem = draft.resolveAgent(agent, isAuthenticated: isAuthenticated) { return problem }
     guard let permissions else { return nil }
     guard permissions.allows(.contextWrite, context: draft.contextID) else {
-      return Denial.of(.contextWrite, at: draft.pointer("/context_id"))
+      return Problem(
+        .permissionDenied, at: draft.pointer("/context_id"), "is not open to the credential for context:write"
+      )
     }
     if let fence = draft.fence, !permissions.allows(.lockRead, lock: fence.path),
       !permissions.allows(.lockAcquire, lock: fence.path)

@@ -1,21 +1,12 @@
-/// Finds out who bears a credential. Immutable, any thread.
-public protocol CredentialChecker: AnyObject, Sendable {
-  /// - Parameters:
-  ///   - bearer: what stands behind `Bearer` in `Authorization`.
-  ///   - now: seconds since 1970.
-  /// - Returns: nil if it isn't accepted; nobody is told why.
-  func authenticate(bearer: UnsafeRawBufferPointer, now: UInt64) -> Principal?
-}
-
 /// Who may do what, as one configuration has it: replaced as a whole when that is read again. Immutable, any thread.
 public final class AccessControl: Sendable {
-  public let checker: any CredentialChecker
+  public let authenticator: Authenticator
   public let policy: Policy
   /// Grows with each one that a server is given: what was found out under another one is found out again.
   public let generation: UInt64
 
-  public init(checker: any CredentialChecker, policy: Policy, generation: UInt64) {
-    self.checker = checker
+  public init(authenticator: Authenticator, policy: Policy, generation: UInt64) {
+    self.authenticator = authenticator
     self.policy = policy
     self.generation = generation
   }

@@ -128,6 +128,28 @@ import Testing
     }
   }
 
+  @Test(arguments: routes)
+  func `what a request has to come with is what the gate asks for`(route: Route.Name) throws {
+    let schemes = try #require(Self.document?["components"]?["securitySchemes"]).names
+    var head = RequestHead()
+    var parser = HeadParser()
+    let bytes = Array("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".utf8)
+    _ = bytes.withUnsafeBytes { parser.parse($0, into: &head) }
+    for path in route.paths {
+      for method in Self.methods(route) {
+        let operation = try self.operation(route, path, method)
+        let security = operation["security"] ?? Self.document?["security"]
+        let names = security?.elements.flatMap(\.names) ?? []
+        #expect(Set(names).isSubset(of: Set(schemes)))
+        #expect(names.contains("ticket") == (route == .stream), "\(method) \(path)")
+        let asks = try #require(operation["responses"]).names.contains("401")
+        #expect(asks == !names.isEmpty, "\(method) \(path)")
+        // Without a query `/readyz` is open; with one it isn't.
+        #expect(asks == (!route.isOpen(head) || route == .readyz), "\(method) \(path)")
+      }
+    }
+  }
+
   @Test func `only GET of the stream is upgraded`() throws {
     for (path, method) in [
       ("/stream", "get"), ("/stream", "head"), ("/stream/sse", "get"), ("/livez", "get"),

@@ -79,9 +79,9 @@ final class Desk {
 
   /// Lets the exchange hold a request for the length of `body`.
   func with<Result>(
-    _ target: String, fields: [String] = [], _ body: (Exchange) throws -> Result
+    _ target: String, method: String = "GET", fields: [String] = [], _ body: (Exchange) throws -> Result
   ) throws -> Result {
-    let lines = ["GET \(target) HTTP/1.1", "Host: engram"] + fields
+    let lines = ["\(method) \(target) HTTP/1.1", "Host: engram"] + fields
     let bytes = Array((lines.joined(separator: "\r\n") + "\r\n\r\n").utf8)
     return try bytes.withUnsafeBytes { bytes in
       exchange.begin()

@@ -100,6 +100,13 @@ import Testing
     }
   }
 
+  @Test func `a role that only looks the same is another one`() throws {
+    let policy = Policy([try PolicyRule(roles: ["caf\u{e9}"], verbs: ["metrics"])])
+    #expect(policy.permissions(of: principal("a", ["caf\u{e9}"])).allows(.metrics))
+    #expect(!policy.permissions(of: principal("a", ["cafe\u{301}"])).allows(.metrics))
+    #expect(policy.permissions(of: principal("a", ["caf\u{e9}"])).allows(.metrics))
+  }
+
   @Test func `one that is asked for again is the same, by agent and roles`() throws {
     let policy = Policy([try PolicyRule(roles: ["r"], verbs: ["metrics"])])
     let one = policy.permissions(of: principal("a", ["r"]))

@@ -5,7 +5,8 @@ public final class Policy: Sendable {
   /// Who is asked about: what rules look at.
   private struct Key: Hashable {
     var agent: [UInt8]
-    var roles: [String]
+    /// As bytes: strings of equal look are equal in Swift, and roles aren't.
+    var roles: [[UInt8]]
   }
 
   public let rules: [PolicyRule]
@@ -17,12 +18,13 @@ public final class Policy: Sendable {
   /// What a caller may do. The same object for the same agent and roles, while it is remembered.
   /// Cost: without it, a look at every rule.
   public func permissions(of principal: Principal) -> Permissions {
-    let key = Key(agent: principal.agent, roles: principal.roles)
+    let key = Key(agent: principal.agent, roles: principal.roles.map { Array($0.utf8) })
     if let found = known.withLock({ $0[key] }) { return found }
-    let roles = Set(principal.roles)
+    let roles = Set(key.roles)
     let made = Permissions(
       rules.filter { rule in
-        rule.isForAll || rule.agents.contains(principal.agent) || rule.roles.contains { roles.contains($0) }
+        rule.isForAll || rule.agents.contains(principal.agent)
+          || rule.roles.contains { roles.contains(Array($0.utf8)) }
       }, agent: principal.agent)
     return known.withLock { known in
       if known.count >= PolicyLimits.permissionsKept { known.removeAll() }

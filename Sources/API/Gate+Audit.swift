@@ -1,0 +1,68 @@
+internal import Access
+internal import HTTP
+internal import Model
+
+/// What is told to the audit about who was refused what.
+extension LoopServices {
+  /// Nobody who is known may ask.
+  func auditFailure(_ exchange: Exchange, _ reason: AuthenticationFailure, _ route: Route.Name) {
+    guard let audit else { return }
+    var event = event(.authenticationFailure, .failure, exchange)
+    event.resource = Array(route.rawValue.utf8)
+    event.reason = reason.rawValue
+    audit.record(event)
+  }
+
+  /// Who asks may not.
+  func auditDenial(_ exchange: Exchange, _ verb: Verb?, _ resource: AuditResource, reason: String = "policy")
+  {
+    guard let audit else { return }
+    var event = event(.denial, .failure, exchange)
+    event.verb = verb
+    event.resource = resource.text
+    event.reason = reason
+    audit.record(event)
+  }
+
+  /// A lock was taken from who held it.
+  func auditForcedRelease(_ exchange: Exchange, of lock: LockState) {
+    guard let audit else { return }
+    var event = event(.forcedRelease, .success, exchange)
+    event.verb = .lockForce
+    event.resource = AuditResource.lock(lock.path).text
+    event.reason = "force"
+    audit.record(event)
+  }
+
+  private func event(
+    _ kind: AuditEvent.Kind, _ outcome: AuditEvent.Outcome, _ exchange: Exchange
+  ) -> AuditEvent {
+    var event = AuditEvent(kind, outcome)
+    event.requestID = exchange.withRequestID { [UInt8]($0) }
+    event.agent = exchange.caller.principal?.agent ?? exchange.namedAgent
+    return event
+  }
+}
+
+/// What a denial is about.
+enum AuditResource {
+  case context([UInt8])
+  case lock([UInt8])
+  case route(Route.Name)
+
+  var text: [UInt8] {
+    switch self {
+    case .context(let id): Array("context/".utf8) + id
+    case .lock(let path): Array("lock/".utf8) + path
+    case .route(let name): Array(name.rawValue.utf8)
+    }
+  }
+}
+
+extension Exchange {
+  /// The agent that `X-Agent-ID` names where nobody proves who it is; empty if none.
+  fileprivate var namedAgent: [UInt8] {
+    guard case .open = caller, let run = head[.xAgentID] else { return [] }
+    return [UInt8](bytes(run))
+  }
+}

@@ -1,0 +1,79 @@
+internal import Access
+internal import EventLoop
+internal import HTTP
+internal import Model
+
+/// The credential that a connection's last request came with, and what it was found to stand for: verified once for a
+/// connection, a credential and an `AccessControl`, and not again before it ends.
+struct HeldCredential {
+  /// The whole value of `Authorization`; nil: the certificate that the connection was made with.
+  private let value: [UInt8]?
+  private let generation: UInt64
+  let principal: Principal
+  let permissions: Permissions
+
+  init(_ value: UnsafeRawBufferPointer?, _ principal: Principal, _ control: AccessControl) {
+    self.value = value.map { Array($0) }
+    self.principal = principal
+    permissions = control.policy.permissions(of: principal)
+    generation = control.generation
+  }
+
+  var caller: Caller { .known(principal, permissions) }
+
+  /// Whether it is what this request came with, and still good. Of values of one length it takes equally long for each.
+  func holds(for value: UnsafeRawBufferPointer?, _ control: AccessControl, now: UInt64) -> Bool {
+    guard generation == control.generation, !principal.isExpired(now: now) else { return false }
+    guard let value, let own = self.value else { return value == nil && self.value == nil }
+    guard value.count == own.count else { return false }
+    return own.withUnsafeBytes { own in
+      var difference: UInt8 = 0
+      for index in 0..<own.count { difference |= own[index] ^ value[index] }
+      return difference == 0
+    }
+  }
+}
+
+extension LoopServices {
+  /// Who asks. What the request itself brings goes before the certificate that its connection was made with: a bad
+  /// credential is refused, however good the certificate is.
+  func authenticate(
+    _ exchange: Exchange, _ access: AccessControl
+  ) throws(AuthenticationFailure) -> Caller {
+    let now = LoopServices.unixSeconds
+    guard exchange.head.has(.authorization) else { return try authenticateConnection(exchange, access, now) }
+    exchange.bearsCredential = true
+    // Of two, nobody can say which one is meant.
+    guard let run = try? exchange.head.single(.authorization) else { throw .malformedField }
+    let value = exchange.bytes(run)
+    if let held = exchange.credential, held.holds(for: value, access, now: now) { return held.caller }
+    exchange.credential = nil
+    let bearer = try BearerField.credential(value)
+    return try hold(try access.authenticator.verify(bearer: bearer, now: now), value, exchange, access, now)
+  }
+
+  private func authenticateConnection(
+    _ exchange: Exchange, _ access: AccessControl, _ now: UInt64
+  ) throws(AuthenticationFailure) -> Caller {
+    guard access.authenticator.takesCertificates else { throw .missing }
+    if let held = exchange.credential, held.holds(for: nil, access, now: now) { return held.caller }
+    exchange.credential = nil
+    guard let certificate = exchange.certificate else { throw .missing }
+    exchange.bearsCredential = true
+    return try hold(
+      try access.authenticator.verify(certificate: certificate, now: now), nil, exchange, access, now)
+  }
+
+  private func hold(
+    _ principal: Principal, _ value: UnsafeRawBufferPointer?, _ exchange: Exchange, _ access: AccessControl,
+    _ now: UInt64
+  ) throws(AuthenticationFailure) -> Caller {
+    guard !principal.isExpired(now: now) else { throw .expired }
+    let held = HeldCredential(value, principal, access)
+    exchange.credential = held
+    return held.caller
+  }
+
+  /// The clock itself, which costs little: no credential outlives its end by the pace of some timer.
+  static var unixSeconds: UInt64 { UInt64(clamping: EventLoop.unixSeconds()) }
+}
