@@ -1,6 +1,8 @@
 """Writes the seeds of the corpora that people thought of: `python3 Fuzz/seeds.py`. They are committed; runs grow from
 them. Files named by a hash come from runs (`run.py --keep`)."""
 
+import base64
+import hmac
 import pathlib
 import struct
 
@@ -71,6 +73,70 @@ PATHS = [
     "%00", "a%0Ab", "caf\u00e9/\u65e5", "workunits/c", "search/relationships", "stream/sse", "%6cocks/a", "locks", "locks/",
     "repo/*/src/**", "...", ".hidden", "a b", "\u0085", "openapi.json", "auth/ticket",
 ]
+
+
+NUMBERS = ["01", "-01", "1.", ".5", "+1", "1e", "1e+", "0x1", "-", "00", "1.e1", "1E400", "-0.0"]
+BROKEN = ["tru", "nul", '{"a":1,}', "[1,]", "[,1]", '{"a"}', "{a:1}", "'a'", '"\x01"', '"\\x"', '"\\u12"', '"', "[", "{}}", "\x0c1"]
+
+SECRET = b"\x5a" * 32
+NOW = 1_700_000_000
+CLAIMS = '{"exp":1700000100,"nbf":1699999999,"iat":1699999990,"iss":"i","aud":["x","engram"],"sub":"a","r":{"roles":["w"]}}'
+CREDENTIALS = [
+    ('{"alg":"HS256","typ":"JWT","kid":"k"}', CLAIMS),
+    ('{"alg":"HS256"}', CLAIMS.replace('["x","engram"]', '"engram"').replace('["w"]', '"a b"')),
+    ('{"alg":"none"}', CLAIMS), ('{"alg":"RS256","kid":"k"}', CLAIMS), ('{"alg":"HS256","crit":["exp"]}', CLAIMS),
+    ('{"alg":"HS256","jwk":{"kty":"oct","k":"AAAA"}}', CLAIMS), ('{"alg":"HS256","alg":"HS256"}', CLAIMS),
+    ('{"alg":"HS256"}', CLAIMS.replace("1700000100", "1699999996.9")), ('{"alg":"HS256"}', CLAIMS.replace("1700000100", "17e9")),
+    ('{"alg":"HS256"}', CLAIMS.replace('"sub":"a",', "")), ('{"alg":"HS256","kid":""}', CLAIMS), ('{"alg":"HS256"}', "[]"),
+    ('{"alg":"HS256"}', CLAIMS.replace('"a"', '"\\u0000"')), ('{"alg":"HS256","cty":"JWT"}', CLAIMS),
+]
+SETS = [
+    '{"keys":[{"kty":"oct","kid":"a","k":"%s"}]}' % ("A" * 43),
+    '{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","use":"sig","alg":"EdDSA"}]}',
+    '{"keys":[{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",'
+    '"y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0","kid":"1","key_ops":["verify"]}]}',
+    '{"keys":[{"kty":"RSA","n":"%s","e":"AQAB"},{"kty":"oct","k":"AAAA","use":"enc"}]}' % ("w" * 342),
+    '{"keys":[]}', '{"keys":[{"kty":"oct","k":"AAAA"}]}', '{"keys":[{"kty":"EC","d":"AA"}]}',
+]
+LINES = [
+    f"# tokens\r\na:r,s:{'ab' * 32}\n\n  b%3Ac::{'CD' * 32}:2030-01-01T00:00:00Z \n", f"a:r:{'0' * 64}:1700000000",
+    "a:r:engram_abc", f"a%2:r:{'0' * 64}", f":r:{'0' * 64}", f"a:r,r,:{'0' * 64}", f"a:r:{'0' * 64}\nb:r:{'0' * 64}",
+]
+FIELDS = ["Bearer abc", "bearer  a.b-c_d~e+f/g==", "Basic abc", "Bearer", "Bearer ", "Bearer a b", "Bearer a,b", "Bearer =", "BEARER\ta"]
+
+PATTERNS = [
+    ("context/**", "a", "x/y"), ("context/a/**", "a", "a"), ("context/a/**/b", "a", "a/x/y/b"), ("lock/{agent}/*", "bob", "bob/x"),
+    ("lock/team-*-x/{agent}.lock", "*", "team-1-x/*.lock"), ("context/**/a/**/b/**", "a", "a/a/b/a/b/b"),
+    ("context/{agent}", "a/b", "a/b"), ("context/*", "a", ""), ("lock/**/**", "a", ""), ("context/a**", "a", "ab"),
+    ("context/a*b*", "a", "ab"), ("lock//a", "a", "/a"), ("context/{agent", "a", "a"), ("x/a", "a", "a"),
+]
+
+FILES = [
+    '[server]\nlisten = "127.0.0.1:8080"\ndata_dir = "d"\nloops = 2\n[auth]\nproviders = ["token"]\n[auth.token]\nfile = "t"\n'
+    '[[policy]]\nroles = ["w"]\nverbs = ["context:read", "search"]\nresources = ["context/{agent}/**"]\n',
+    '[auth]\nproviders = ["jwt"]\n[auth.jwt]\njwks = "k"\nissuer = "i"\naudience = ["e"]\n[[policy]]\nagents = ["*"]\n'
+    'verbs = ["lock:acquire"]\nresources = ["lock/**"]\n[[policy]]\nroles=["x"]\nverbs=["metrics"]\n',
+    '[tls]\ncertificate = "c"\nkey = "k"\nclient_certificates = "required"\nclient_ca = "a"\n[auth]\nproviders = ["mtls"]\n'
+    '[auth.mtls]\nroles = []\n[server]\nlisten = "0.0.0.0:1"\n',
+    '[server]\nlisten = "0.0.0.0:8080"\n', "[server]\nlistn = 1\n", "a.b.c = 1\n", "[[policy]]\n", "[policy]\n", "x = [1, 2.5, 1979-05-27]\n",
+    "a" + ".a" * 20 + " = 1\n", "[.]\n", 't = \'\'\'a\nb\'\'\'\nu = """\\u00e9\n"""\n', '"auth.token" = {file = "x"}\n', "[limits]\nagent_requests_per_second = -1\n",
+    "[limits]\nagent_request_burst = 5\n", "# nothing\r\n", "a = {b = {c = [[[[]]]]}}\n", "\ufeffx = 1", '"\\u0000" = 1\n"a\\nb" = 2\n',
+]
+
+
+def base64url(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+def credentials():
+    for header, claims in CREDENTIALS:
+        yield b"\x01" + header.encode() + b"\0" + claims.encode()
+    for header, claims in CREDENTIALS[:6]:
+        text = base64url(header.encode()) + b"." + base64url(claims.encode())
+        yield b"\x00" + text + b"." + base64url(hmac.new(SECRET, text, "sha256").digest())
+    yield from (b"\x02" + text.encode() for text in SETS)
+    yield from (b"\x03" + text.encode() for text in LINES)
+    yield from (b"\x04" + text.encode() for text in FIELDS)
 
 
 def frame(opcode, payload, final=True, key=b"\0\0\0\0", declared=None):
@@ -152,7 +218,9 @@ def main():
     write("http-head", [head.encode() for head in HEADS])
     write("chunked-body", BODIES)
     write("websocket", frames())
-    write("json", [text.encode() for text in JSON + MESSAGES])
+    write("json", [text.encode() for text in JSON + MESSAGES + NUMBERS + BROKEN])
+    write("jwt", credentials())
+    write("toml-policy", ["\0".join(("",) + parts).encode() for parts in PATTERNS] + [text.encode() for text in FILES])
     write("lock-path", [path.encode() for path in PATHS])
     write("log-record", logs())
 

@@ -1,18 +1,37 @@
 /// RFC 8259 with the house's limits, by recursive descent over an array: what `JSONScanner` passes over, this accepts,
 /// and nothing else.
 struct NaiveJSON {
+  enum Value: Equatable {
+    case object([[UInt8]: Value])
+    case array([Value])
+    case string([UInt8])
+    /// As it is written.
+    case number([UInt8])
+    case boolean(Bool)
+    case null
+
+    subscript(_ name: String) -> Value? {
+      if case .object(let members) = self { members[Array(name.utf8)] } else { nil }
+    }
+
+    var text: [UInt8]? { if case .string(let text) = self { text } else { nil } }
+    var list: [Value]? { if case .array(let list) = self { list } else { nil } }
+  }
+
   private static let depthMax = 32
   private static let integerMax = (1 << 53) - 1
   private let bytes: [UInt8]
   private var at = 0
 
-  static func accepts(_ bytes: [UInt8]) -> Bool {
-    guard !bytes.starts(with: [0xef, 0xbb, 0xbf]) else { return false }
+  static func accepts(_ bytes: [UInt8]) -> Bool { value(of: bytes) != nil }
+
+  static func value(of bytes: [UInt8]) -> Value? {
+    guard !bytes.starts(with: [0xef, 0xbb, 0xbf]) else { return nil }
     var reader = NaiveJSON(bytes: bytes)
     reader.skipSpace()
-    guard reader.value(depth: 0) else { return false }
+    guard let value = reader.value(depth: 0) else { return nil }
     reader.skipSpace()
-    return reader.at == bytes.count
+    return reader.at == bytes.count ? value : nil
   }
 
   private init(bytes: [UInt8]) { self.bytes = bytes }
@@ -29,52 +48,55 @@ struct NaiveJSON {
     while let byte = next, [0x20, 0x0a, 0x0d, 0x09].contains(byte) { at += 1 }
   }
 
-  private mutating func value(depth: Int) -> Bool {
+  private mutating func value(depth: Int) -> Value? {
     switch next {
     case UInt8(ascii: "{"): object(depth: depth + 1)
     case UInt8(ascii: "["): array(depth: depth + 1)
-    case UInt8(ascii: "\""): string() != nil
-    case UInt8(ascii: "t"): literal("true")
-    case UInt8(ascii: "f"): literal("false")
-    case UInt8(ascii: "n"): literal("null")
+    case UInt8(ascii: "\""): string().map(Value.string)
+    case UInt8(ascii: "t"): literal("true", .boolean(true))
+    case UInt8(ascii: "f"): literal("false", .boolean(false))
+    case UInt8(ascii: "n"): literal("null", .null)
     default: number()
     }
   }
 
-  private mutating func literal(_ text: String) -> Bool {
-    guard bytes[at...].starts(with: text.utf8) else { return false }
+  private mutating func literal(_ text: String, _ value: Value) -> Value? {
+    guard bytes[at...].starts(with: text.utf8) else { return nil }
     at += text.utf8.count
-    return true
+    return value
   }
 
-  private mutating func array(depth: Int) -> Bool {
-    guard depth <= NaiveJSON.depthMax, take("[") else { return false }
+  private mutating func array(depth: Int) -> Value? {
+    guard depth <= NaiveJSON.depthMax, take("[") else { return nil }
+    var elements: [Value] = []
     skipSpace()
-    if take("]") { return true }
+    if take("]") { return .array(elements) }
     while true {
       skipSpace()
-      guard value(depth: depth) else { return false }
+      guard let element = value(depth: depth) else { return nil }
+      elements.append(element)
       skipSpace()
-      if take("]") { return true }
-      guard take(",") else { return false }
+      if take("]") { return .array(elements) }
+      guard take(",") else { return nil }
     }
   }
 
-  private mutating func object(depth: Int) -> Bool {
-    guard depth <= NaiveJSON.depthMax, take("{") else { return false }
-    var names: Set<[UInt8]> = []
+  private mutating func object(depth: Int) -> Value? {
+    guard depth <= NaiveJSON.depthMax, take("{") else { return nil }
+    var members: [[UInt8]: Value] = [:]
     skipSpace()
-    if take("}") { return true }
+    if take("}") { return .object(members) }
     while true {
       skipSpace()
-      guard let name = string(), names.insert(name).inserted else { return false }
+      guard let name = string(), members[name] == nil else { return nil }
       skipSpace()
-      guard take(":") else { return false }
+      guard take(":") else { return nil }
       skipSpace()
-      guard value(depth: depth) else { return false }
+      guard let member = value(depth: depth) else { return nil }
+      members[name] = member
       skipSpace()
-      if take("}") { return true }
-      guard take(",") else { return false }
+      if take("}") { return .object(members) }
+      guard take(",") else { return nil }
     }
   }
 
@@ -126,25 +148,26 @@ struct NaiveJSON {
     (0x30...0x39).contains(byte) || (0x41...0x46).contains(byte) || (0x61...0x66).contains(byte)
   }
 
-  private mutating func number() -> Bool {
+  private mutating func number() -> Value? {
     let start = at
     _ = take("-")
     let digits = digits()
-    guard !digits.isEmpty, digits.count == 1 || digits.first != UInt8(ascii: "0") else { return false }
+    guard !digits.isEmpty, digits.count == 1 || digits.first != UInt8(ascii: "0") else { return nil }
     var isWhole = true
     if take(".") {
       isWhole = false
-      guard !self.digits().isEmpty else { return false }
+      guard !self.digits().isEmpty else { return nil }
     }
     if next == UInt8(ascii: "e") || next == UInt8(ascii: "E") {
       at += 1
       isWhole = false
       if !take("+") { _ = take("-") }
-      guard !self.digits().isEmpty else { return false }
+      guard !self.digits().isEmpty else { return nil }
     }
-    guard isWhole else { return true }
-    let value = Int(String(decoding: bytes[start..<at], as: UTF8.self))
-    return value.map { abs($0) <= NaiveJSON.integerMax } ?? false
+    let token = Array(bytes[start..<at])
+    guard isWhole else { return .number(token) }
+    let value = Int(String(decoding: token, as: UTF8.self))
+    return value.map { abs($0) <= NaiveJSON.integerMax } ?? false ? .number(token) : nil
   }
 
   private mutating func digits() -> ArraySlice<UInt8> {

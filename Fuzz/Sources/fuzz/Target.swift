@@ -5,6 +5,8 @@ enum Target: String, CaseIterable {
   case chunkedBody = "chunked-body"
   case webSocket = "websocket"
   case json = "json"
+  case token = "jwt"
+  case policy = "toml-policy"
   case lockPath = "lock-path"
   case logRecord = "log-record"
   /// A bug on purpose: the runner fails if it isn't found.
@@ -16,9 +18,18 @@ enum Target: String, CaseIterable {
     case .chunkedBody: ChunkedBody.run(input)
     case .webSocket: WebSocket.run(input)
     case .json: JSON.run(input)
+    case .token: Token.run(input)
+    case .policy: PolicyFile.run(input)
     case .lockPath: LockPath.run(input)
     case .logRecord: LogRecord.run(input)
-    case .planted: demand(!input.starts(with: Array("bug".utf8)), "the planted bug was found")
+    case .planted: plant(input)
     }
+  }
+
+  /// Byte after byte, so that each that is right is new to see.
+  private func plant(_ input: [UInt8]) {
+    guard input.count >= 3, input[0] == UInt8(ascii: "b") else { return }
+    guard input[1] == UInt8(ascii: "u") else { return }
+    demand(input[2] != UInt8(ascii: "g"), "the planted bug was found")
   }
 }
