@@ -21,7 +21,10 @@ public struct Configuration: Sendable {
 
   public init() {}
 
-  public init(_ settings: Settings, version: String) {
+  /// Reads and checks the files that the settings name too: certificates, keys, tokens. Blocks.
+  public init(_ settings: Settings, version: String) throws(SettingsFailure) {
+    let security = try Security(settings, generation: 1)
+    access = security.access
     let listen = settings.listenAddress
     address = listen.address
     port = listen.port

@@ -24,13 +24,16 @@ extension Server {
 
   private func take(_ source: SettingsSource) throws(Refusal) {
     let new: Settings
+    let security: Security
     do throws(SettingsFailure) {
       new = try source.load()
+      if let fault = Server.switches(from: settings, to: new) { throw SettingsFailure([fault]) }
+      security = try Security(new, generation: generation + 1)
     } catch {
       throw Refusal(lines: error.lines)
     }
-    if let cause = Server.switches(from: settings, to: new) { throw Refusal(lines: [cause]) }
-    adopt(new)
+    generation += 1
+    adopt(new, security)
     for warning in new.warnings { logger.warning("\(warning)") }
     for key in new.needingRestart(comparedWith: configuration.settings) {
       logger.warning("\(key) has changed, and takes effect after a restart")
@@ -42,16 +45,20 @@ extension Server {
   }
 
   /// The port stays open as it is: what it asks of a caller is neither added nor dropped under those who are there.
-  private static func switches(from old: Settings, to new: Settings) -> String? {
-    if old.isTLSOn != new.isTLSOn { return "TLS is turned on and off by a restart only" }
+  private static func switches(from old: Settings, to new: Settings) -> SettingFault? {
+    if old.isTLSOn != new.isTLSOn {
+      return SettingFault(new.origin(of: Schema.certificate), "TLS is turned on and off by a restart only")
+    }
     if old.isAuthenticationOn != new.isAuthenticationOn {
-      return "authentication is turned on and off by a restart only"
+      return SettingFault(
+        new.origin(of: Schema.providers), "authentication is turned on and off by a restart only")
     }
     return nil
   }
 
   /// Hands what is new to the loops.
-  private func adopt(_ settings: Settings) {
+  private func adopt(_ settings: Settings, _ security: Security) {
+    setAccess(security.access)
     let limits = ConnectionLimits(settings)
     for acceptor in acceptors {
       acceptor.services.engine.loop.perform { acceptor.adopt(limits) }

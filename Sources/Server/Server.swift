@@ -32,6 +32,8 @@ public final class Server: @unchecked Sendable {
   let configuration: Configuration
   /// The settings that are in force: what a reload has changed included. Main thread.
   var settings: Settings
+  /// Of the access control that is in force. Main thread.
+  var generation: UInt64 = 1
   let logger: Logger
   /// Tests read it, and the loops' counters.
   let registry = Registry()

@@ -17,6 +17,15 @@ enum Contradictions {
     if settings.isAuthenticationOn, settings.policies.isEmpty {
       doubts.append("authentication is on, and no [[policy]] allows anybody anything")
     }
+    if settings[Schema.providers].contains("jwt") {
+      if !settings.isGiven(Schema.issuer) {
+        doubts.append(
+          "auth.jwt.issuer is not set: it doesn't matter who issued a token that a key of the file signed")
+      }
+      if settings[Schema.audience].isEmpty {
+        doubts.append("auth.jwt.audience is not set: tokens that name an audience are refused")
+      }
+    }
     if settings[Schema.isInsecure], settings.listenAddress.isLoopback {
       doubts.append("insecure does nothing on the loopback address \(settings.listenAddress.text)")
     }
@@ -76,8 +85,6 @@ enum Contradictions {
     }
     require("token", Schema.tokenFile)
     require("jwt", Schema.jwks)
-    require("jwt", Schema.issuer)
-    require("jwt", Schema.audience)
     if providers.contains("mtls"), settings[Schema.clientCertificates] == "off" {
       faults.append(
         SettingFault(

@@ -8,10 +8,10 @@ struct Engram: ParsableCommand {
     discussion: """
       Exit codes: 0 in order, 1 damage found by inspect or verify, 64 wrong usage, 65 damaged data, 66 nothing to inspect or verify, 69 a service or kernel \
       feature is missing, 73 the data directory is in use or can't be made, 74 input or output failed, 78 the \
-      configuration isn't safe.
+      configuration is refused.
       """,
     version: Version.text,
-    subcommands: [Serve.self, Inspect.self, Verify.self])
+    subcommands: [Serve.self, ConfigCommand.self, Inspect.self, Verify.self])
 }
 
 enum Version {

@@ -22,8 +22,10 @@ struct Serve: ParsableCommand {
     Program.installSignals()
     let source = options.source
     let settings: Settings
+    let configuration: Configuration
     do throws(SettingsFailure) {
       settings = try source.load()
+      configuration = try Configuration(settings, version: Version.text)
     } catch {
       Program.complain(error.lines.map { "engram serve: \($0)\n" }.joined())
       throw ExitCode(error.exitCode)
@@ -33,7 +35,7 @@ struct Serve: ParsableCommand {
     logger.logLevel = Logger.Level(rawValue: settings[Schema.logLevel]) ?? .info
     for warning in settings.warnings { logger.warning("\(warning)") }
     do throws(ServerFailure) {
-      try Program(source, Configuration(settings, version: Version.text), logger).run()
+      try Program(source, configuration, logger).run()
     } catch {
       logger.critical("\(error)")
       throw ExitCode(error.exitCode)

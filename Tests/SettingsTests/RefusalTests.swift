@@ -120,14 +120,6 @@ import Testing
       "\"jwt\" is in auth.providers, and auth.jwt.jwks is not set"
     ),
     (
-      "[auth]\nproviders = [\"jwt\"]\njwt.jwks = \"i\"\njwt.audience = \"a\"", 2,
-      "\"jwt\" is in auth.providers, and auth.jwt.issuer is not set"
-    ),
-    (
-      "[auth]\nproviders = [\"jwt\"]\njwt.jwks = \"i\"\njwt.issuer = \"a\"", 2,
-      "\"jwt\" is in auth.providers, and auth.jwt.audience is not set"
-    ),
-    (
       "[auth]\nproviders = [\"mtls\"]", 2,
       "\"mtls\" is in auth.providers, and tls.client_certificates is \"off\": nobody has a certificate"
     ),

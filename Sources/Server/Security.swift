@@ -1,0 +1,120 @@
+internal import Access
+internal import Settings
+
+/// What protects the server, made whole from settings and the files that they name, before anything of a running server
+/// is touched. Main thread: it reads files.
+struct Security {
+  /// Nil: authentication is off.
+  var access: AccessControl?
+
+  /// Reads and checks everything. All faults are told together.
+  /// - Parameter generation: of the access control that is made.
+  init(_ settings: Settings, generation: UInt64) throws(SettingsFailure) {
+    var reading = Reading(settings: settings)
+    access = reading.access(generation: generation)
+    guard reading.faults.isEmpty else { throw SettingsFailure(reading.faults, areContradictions: true) }
+  }
+
+  /// The files of some settings, as they are read.
+  private struct Reading {
+    let settings: Settings
+    var faults: [SettingFault] = []
+
+    // MARK: Who is asking, and what they may
+
+    mutating func access(generation: UInt64) -> AccessControl? {
+      guard settings.isAuthenticationOn else { return nil }
+      var sources: [Authenticator.Source] = []
+      for provider in settings[Schema.providers] {
+        switch provider {
+        case "token": if let table = tokens() { sources.append(.tokens(table)) }
+        case "jwt": if let verifier = verifier() { sources.append(.jwt(verifier)) }
+        default: sources.append(.certificates(CertificateNaming(certificateNaming)))
+        }
+      }
+      let rules = settings.policies.compactMap { rule(of: $0) }
+      return AccessControl(
+        authenticator: Authenticator(sources), policy: Policy(rules), generation: generation)
+    }
+
+    private mutating func tokens() -> TokenTable? {
+      let bytesMax = CredentialLimits.tokenFileBytesMax
+      guard let file = file(Schema.tokenFile, isSecret: true, bytesMax: bytesMax) else { return nil }
+      do throws(TokenFileError) {
+        return try file.bytes.withUnsafeBufferPointer { bytes throws(TokenFileError) in
+          try TokenTable(parsing: UnsafeRawBufferPointer(bytes))
+        }
+      } catch {
+        fault(Schema.tokenFile, "\(file.path): \(error)")
+        return nil
+      }
+    }
+
+    private mutating func verifier() -> JWTVerifier? {
+      let bytesMax = CredentialLimits.keyFileBytesMax
+      guard let file = file(Schema.jwks, isSecret: false, bytesMax: bytesMax) else { return nil }
+      let keys: KeySet
+      do throws(KeySetError) {
+        keys = try file.bytes.withUnsafeBufferPointer { bytes throws(KeySetError) in
+          try KeySet(parsing: UnsafeRawBufferPointer(bytes))
+        }
+      } catch {
+        fault(Schema.jwks, "\(file.path): \(error)")
+        return nil
+      }
+      do throws(FileFault) {
+        try keys.holdsSecrets ? file.requirePrivate() : file.requireUnchangeable()
+      } catch {
+        fault(Schema.jwks, "\(error)")
+        return nil
+      }
+      var jwt = JWTSettings()
+      jwt.jwks = file.path
+      jwt.issuer = settings[Schema.issuer]
+      jwt.audiences = settings[Schema.audience]
+      jwt.leewaySeconds = UInt64(settings[Schema.leewaySeconds])
+      jwt.agentClaim = settings[Schema.agentClaim]
+      jwt.rolesClaim = settings[Schema.rolesClaim]
+      jwt.algorithms = settings[Schema.algorithms].compactMap { JWTAlgorithm(rawValue: $0) }
+      return JWTVerifier(jwt, keys: keys)
+    }
+
+    private var certificateNaming: MutualTLSSettings {
+      var naming = MutualTLSSettings()
+      naming.agentFrom = CertificateName(rawValue: settings[Schema.agentFrom]) ?? naming.agentFrom
+      naming.roles = settings[Schema.certificateRoles]
+      return naming
+    }
+
+    private mutating func rule(of policy: PolicySetting) -> PolicyRule? {
+      do throws(PolicyRule.Fault) {
+        return try PolicyRule(
+          roles: policy.rule.roles, agents: policy.rule.agents, verbs: policy.rule.verbs,
+          resources: policy.rule.resources)
+      } catch {
+        let place = error.index.map { "\(error.key)[\($0)]" } ?? error.key
+        faults.append(SettingFault(policy.origin, "policy: \(place) \(error.detail)"))
+        return nil
+      }
+    }
+
+    // MARK: Files
+
+    /// The file that a key names; nil, with a fault, if it can't be taken.
+    private mutating func file(_ key: Key<String?>, isSecret: Bool, bytesMax: Int) -> CheckedFile? {
+      guard let path = settings[key] else { return nil }
+      do throws(FileFault) {
+        return isSecret
+          ? try CheckedFile.readPrivate(path, bytesMax: bytesMax)
+          : try CheckedFile.read(path, bytesMax: bytesMax)
+      } catch {
+        fault(key, "\(error)")
+        return nil
+      }
+    }
+
+    private mutating func fault(_ key: Key<String?>, _ cause: String) {
+      faults.append(SettingFault(settings.origin(of: key), "\(key.path): \(cause)"))
+    }
+  }
+}
