@@ -154,6 +154,8 @@ enum StreamEnd: String, CaseIterable {
   case violated
   /// There was no memory for what it sent.
   case refused
+  /// Its credential has ended, or is good no more.
+  case revoked
 
   var place: Int {
     switch self {
@@ -164,6 +166,7 @@ enum StreamEnd: String, CaseIterable {
     case .silent: 4
     case .violated: 5
     case .refused: 6
+    case .revoked: 7
     }
   }
 }

@@ -1,3 +1,4 @@
+internal import Access
 internal import EventLoop
 internal import Model
 internal import Router
@@ -7,8 +8,8 @@ internal import Router
 final class EventStream: SocketDelegate, FollowerOwner, @unchecked Sendable {
   private let follower: Follower
 
-  init(socket: Socket, hub: StreamHub) {
-    follower = Follower(socket: socket, hub: hub, format: .sse)
+  init(socket: Socket, hub: StreamHub, caller: Caller) {
+    follower = Follower(socket: socket, hub: hub, format: .sse, caller: caller)
   }
 
   /// Takes over the socket, whose response head is in the outbox. That `start` is kept was found out in this turn.

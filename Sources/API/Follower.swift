@@ -1,3 +1,4 @@
+internal import Access
 internal import Bytes
 internal import Engine
 internal import EventLoop
@@ -5,19 +6,6 @@ internal import Model
 internal import Notifier
 internal import Router
 internal import Telemetry
-
-/// What owns a follower and its socket: one connection of one transport. Loop thread.
-protocol FollowerOwner: AnyObject {
-  /// Every 15 s. The follower has written its progress, if it has a subscription.
-  func followerBeats(_ follower: Follower)
-  /// The follower ends, and frames nothing more: the owner takes leave of its peer, and closes the socket once that
-  /// is sent. The follower cuts the socket if the peer doesn't take it.
-  func follower(_ follower: Follower, ends reason: StreamEnd)
-  /// `subscribe` can't begin where it was asked to (`gone`); what was subscribed before goes on.
-  func follower(_ follower: Follower, refuses problem: Problem)
-  /// It is found out whether history goes back to where `subscribe` asked to begin: the follower `isLooking` no more.
-  func followerHasLooked(_ follower: Follower)
-}
 
 /// One subscriber, whatever carries it: does what its session decides, on a socket that its owner reads. It frames into
 /// the socket's output in its format, reads history, keeps time, and notices a peer that takes nothing.
@@ -40,6 +28,7 @@ final class Follower: TimerTarget, @unchecked Sendable {
   let socket: Socket
   let format: StreamFormat
   private let hub: StreamHub
+  private(set) var viewing: Viewing
   private var owner: (any FollowerOwner)?
   private var session: SubscriberSession
   private(set) var subscription: Subscription?
@@ -60,10 +49,11 @@ final class Follower: TimerTarget, @unchecked Sendable {
   /// What of the outbox counts against the budget of all.
   private var chargedBytes = 0
 
-  init(socket: Socket, hub: StreamHub, format: StreamFormat) {
+  init(socket: Socket, hub: StreamHub, format: StreamFormat, caller: Caller) {
     self.socket = socket
     self.hub = hub
     self.format = format
+    viewing = Viewing(caller)
     session = SubscriberSession(after: .zero)
   }
 
@@ -74,7 +64,7 @@ final class Follower: TimerTarget, @unchecked Sendable {
     slot = hub.add(self)
     let now = socket.loop.now
     beatDue = now &+ Follower.heartbeatNanoseconds &- .random(in: 0..<Follower.jitterNanoseconds)
-    setTimer(for: beatDue)
+    setTimer()
   }
 
   // MARK: Subscribing
@@ -155,6 +145,8 @@ final class Follower: TimerTarget, @unchecked Sendable {
   /// - Returns: whether it was framed.
   func offer(_ event: EventView, _ frames: StreamFrames) -> Bool {
     guard session.state == .live else { return false }
+    // Before anything is counted: what is hidden makes nobody slow.
+    if let viewer = viewing.viewer, !hub.shows(event, to: viewer) { return false }
     var queued = socket.queuedBytes
     // Its peer has not taken what it was sent in an earlier turn: what comes on top is its own memory, not that of all.
     let isSlow = queued > Limits.outboxSharedBytesMax && socket.isSending
@@ -221,7 +213,7 @@ final class Follower: TimerTarget, @unchecked Sendable {
     let scanned = window.events(
       after: after, filter: subscription.filter, recordsMax: Follower.scannedRecordsMax
     ) { event in
-      guard subscription.admits(event) else { return true }
+      guard subscription.admits(event), sees(event) else { return true }
       let queued = socket.queuedBytes
       guard queued < session.limits.catchUpBytes,
         queued <= Limits.outboxSharedBytesMax || queued + event.bodyLength <= session.limits.liveBytesMax
@@ -259,7 +251,7 @@ final class Follower: TimerTarget, @unchecked Sendable {
       if let next = session.kept(from: found.oldest) {
         format.gap(after: after, next: next).withUnsafeBytes { socket.output.write($0) }
       }
-      for event in found.page.units where subscription.admits(event) { frame(event) }
+      for event in found.page.units where subscription.admits(event) && sees(event) { frame(event) }
       session.scanned(through: found.scannedThrough)
       pump()
       withExtendedLifetime(found.page) {}
@@ -295,6 +287,19 @@ final class Follower: TimerTarget, @unchecked Sendable {
     hub.metrics.countDelivered(event.kind, 1)
   }
 
+  // MARK: Who follows
+
+  private func sees(_ event: EventView) -> Bool { viewing.viewer?.sees(event) ?? true }
+
+  /// - Parameter now: nanoseconds since 1970.
+  func accessChanged(_ access: AccessControl?, now: UInt64) {
+    guard !isEnded, slot != nil else { return }
+    guard let renewed = viewing.renewed(by: access, now: now) else { return end(.revoked) }
+    viewing = renewed
+    socket.loop.cancel(timer)
+    setTimer()
+  }
+
   // MARK: Time
 
   func timerFired(tag: UInt64) {
@@ -305,15 +310,14 @@ final class Follower: TimerTarget, @unchecked Sendable {
     timer = .none
     let now = socket.loop.now
     if isEnded { return checkFarewell(now) }
+    if viewing.endsAt != nil, viewing.isOver(now: hub.wallClock()) { return end(.revoked) }
     if isStalled(now) { return end(.stalled) }
     if now >= beatDue {
       beatDue = now &+ Follower.heartbeatNanoseconds
       beat()
       if isEnded { return }
     }
-    // One that takes nothing is noticed when its time is up, not at the heartbeat after.
-    let stallDue = socket.lastSendProgress &+ session.limits.stallNanosecondsMax
-    setTimer(for: socket.queuedBytes > 0 ? min(beatDue, stallDue) : beatDue)
+    setTimer()
   }
 
   private func beat() {
@@ -330,6 +334,18 @@ final class Follower: TimerTarget, @unchecked Sendable {
   /// is closed like one that reads nothing. One whose window does open is slow, not gone: it costs its outbox, no more.
   private func isStalled(_ now: UInt64) -> Bool {
     socket.queuedBytes > 0 && now &- socket.lastSendProgress >= session.limits.stallNanosecondsMax
+  }
+
+  private func setTimer() {
+    var due = beatDue
+    // One that takes nothing is noticed when its time is up, not at the heartbeat after.
+    if socket.queuedBytes > 0 {
+      due = min(due, socket.lastSendProgress &+ session.limits.stallNanosecondsMax)
+    }
+    // A credential ends by the clock on the wall, which may be set meanwhile.
+    let left = viewing.endsAt == nil ? nil : viewing.left(now: hub.wallClock())
+    if let left, left < Follower.heartbeatNanoseconds { due = min(due, socket.loop.now &+ left) }
+    setTimer(for: due)
   }
 
   private func setTimer(for due: UInt64) {

@@ -24,6 +24,22 @@ extension LoopServices {
     audit.record(event)
   }
 
+  /// What a publish is refused with, which may be a denial. The request that made the WebSocket is long over: there is no
+  /// id to name.
+  func refused(_ problem: Problem, _ draft: UnitDraft, by caller: Caller) -> Problem {
+    guard let audit, problem.code == .permissionDenied, let permissions = caller.permissions else {
+      return problem
+    }
+    let isContext = !permissions.allows(.contextWrite, context: draft.contextID)
+    var event = AuditEvent(.denial, .failure)
+    event.agent = caller.principal?.agent ?? []
+    event.verb = .contextWrite
+    event.resource = AuditResource.context([UInt8](draft.contextID)).text
+    event.reason = isContext ? "policy" : "agent"
+    audit.record(event)
+    return problem
+  }
+
   /// A lock was taken from who held it.
   func auditForcedRelease(_ exchange: Exchange, of lock: LockState) {
     guard let audit else { return }

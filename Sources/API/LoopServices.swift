@@ -14,8 +14,11 @@ public final class LoopServices {
   public weak var bodies: (any BodyBudget)?
   /// Where denials are written down; nil: nowhere.
   public var audit: (any AuditSink)?
-  /// Who may do what; nil: authentication is off. A newer one holds from the next request on.
-  public var access: AccessControl?
+  /// Who may do what; nil: authentication is off. A newer one holds from the next request on, and for streams
+  /// from the next event on.
+  public var access: AccessControl? {
+    didSet { streams.accessChanged(access) }
+  }
   let drafts = UnitDraftPool()
   let publishes: PublishPool
   var requestIDs = RequestIDs()

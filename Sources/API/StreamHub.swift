@@ -1,3 +1,4 @@
+internal import Access
 internal import Bytes
 public import Engine
 internal import EventLoop
@@ -16,6 +17,9 @@ public final class StreamHub: PublicationObserver {
   private var free: [UInt32] = []
   /// Bytes queued for followers that are behind: `charge` keeps count.
   private var behindBytes = 0
+  private var answers = ViewerAnswers()
+  /// Nanoseconds since 1970; tests set their own.
+  var wallClock: () -> UInt64 = { EventLoop.unixNanoseconds() }
 
   init(engine: LoopEngine, metrics: APIMetrics) {
     self.engine = engine
@@ -35,6 +39,7 @@ public final class StreamHub: PublicationObserver {
     for offset in 0..<batch.count {
       let event = batch.record(offset)
       frames.begin(event, in: batch.slab)
+      answers.begin()
       var framed = 0
       router.match(event) { follower in
         if let follower = followers[Int(follower)], follower.offer(event, frames) { framed += 1 }
@@ -42,6 +47,19 @@ public final class StreamHub: PublicationObserver {
       if framed > 0 { metrics.countDelivered(event.kind, framed) }
     }
     frames.end()
+    answers.begin()
+  }
+
+  /// Whether the event in hand is one that a follower may see.
+  func shows(_ event: EventView, to viewer: Permissions) -> Bool { answers.sees(viewer, event) }
+
+  // MARK: Access
+
+  /// Who may do what has changed: from the next event on it counts for everybody who follows, and whoever is nobody any
+  /// more is ended. What was framed before is still sent.
+  func accessChanged(_ access: AccessControl?) {
+    let now = wallClock()
+    for follower in followers { follower?.accessChanged(access, now: now) }
   }
 
   // MARK: Starts

@@ -23,7 +23,8 @@ extension LoopServices {
       writer.field("X-Accel-Buffering", "no")
     }
     guard !exchange.isHeadOnly else { return }
-    EventStream(socket: exchange.socket, hub: streams).begin(subscription, after: start)
+    EventStream(socket: exchange.socket, hub: streams, caller: exchange.caller).begin(
+      subscription, after: start)
   }
 
   /// The position of a cursor, from which a stream may start in this turn.

@@ -57,7 +57,8 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
     services = exchange.services
     self.agent = agent
     first = (subscription, start)
-    follower = Follower(socket: exchange.socket, hub: exchange.services.streams, format: .webSocket)
+    follower = Follower(
+      socket: exchange.socket, hub: exchange.services.streams, format: .webSocket, caller: exchange.caller)
     reader = WebSocketReader(limits: .ofMessages)
     // The follower keeps time, with a phase of its own.
     heartbeat = WebSocketHeartbeat(now: exchange.socket.loop.now, phase: 0)
@@ -212,10 +213,11 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
     _ publish: Publish, _ text: UnsafeRawBufferPointer, ref: UnsafeRawBufferPointer
   ) throws(Problem) {
     let request = publish.request
+    // As of now: permissions may have changed since the upgrade.
     let problem = agent.withUnsafeBytes { agent in
-      request.draft(0).resolveAgent(agent.isEmpty ? nil : agent, isAuthenticated: false)
+      Writer(follower.viewing.caller, agent: agent.isEmpty ? nil : agent).take(request.draft(0))
     }
-    if let problem { throw problem }
+    if let problem { throw services.refused(problem, request.draft(0), by: follower.viewing.caller) }
     let lane = lane ?? RequestLane()
     self.lane = lane
     request.lane = lane

@@ -52,6 +52,7 @@ extension StreamEnd {
     switch self {
     case .client, .violated, .refused: nil
     case .stalled: (.tryAgainLater, "too slow")
+    case .revoked: (.policy, "the credential is good no more")
     case .silent: (.policy, "nothing heard for too long")
     case .failed: (.internalError, "history can't be read")
     case .shutdown: (.goingAway, "")

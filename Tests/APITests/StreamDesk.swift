@@ -1,4 +1,6 @@
+import Access
 import Bytes
+import CIOUring
 import EngramTesting
 import Glibc
 import Model
@@ -77,7 +79,9 @@ final class StreamDesk {
   }
 
   /// A follower that has begun, and what its owner is told.
-  func follower(_ format: StreamFormat = .sse) throws -> (follower: Follower, owner: Owner) {
+  func follower(_ format: StreamFormat = .sse, as caller: Caller = .open) throws -> (
+    follower: Follower, owner: Owner
+  ) {
     var pair: [Int32] = [-1, -1]
     guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &pair) == 0 else {
       throw TestFailure("socketpair: \(errno)")
@@ -85,15 +89,17 @@ final class StreamDesk {
     peers.append(pair[1])
     let socket = Socket(loop: loop, descriptor: pair[0])
     socket.start()
-    let follower = Follower(socket: socket, hub: hub, format: format)
+    let follower = Follower(socket: socket, hub: hub, format: format, caller: caller)
     let owner = Owner()
     follower.start(owner)
     return (follower, owner)
   }
 
   /// One that follows `subscription` from now on, with nothing in its outbox.
-  func live(_ subscription: Subscription = Subscription(), _ format: StreamFormat = .sse) throws -> Follower {
-    let (follower, _) = try follower(format)
+  func live(
+    _ subscription: Subscription = Subscription(), _ format: StreamFormat = .sse, as caller: Caller = .open
+  ) throws -> Follower {
+    let (follower, _) = try follower(format, as: caller)
     follower.subscribe(subscription, after: nil)
     follower.socket.letGo()
     return follower
@@ -153,6 +159,18 @@ extension Socket {
   /// What is queued, as text, if it lies in one piece.
   var queuedText: String? {
     queue?.single.map { String(decoding: $0, as: UTF8.self) } ?? (queuedBytes == 0 ? "" : nil)
+  }
+
+  /// What is queued, as text, in however many pieces it lies: of the first that one send would take.
+  var queuedPiecesText: String {
+    guard let queue, queue.bytes > 0 else { return "" }
+    let message = queue.fillMessage().pointee
+    var bytes: [UInt8] = []
+    for place in 0..<Int(message.msg_iovlen) {
+      bytes += UnsafeRawBufferPointer(
+        start: message.msg_iov[place].iov_base, count: message.msg_iov[place].iov_len)
+    }
+    return String(decoding: bytes, as: UTF8.self)
   }
 
   /// Where the only piece lies.

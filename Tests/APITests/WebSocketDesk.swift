@@ -1,3 +1,4 @@
+import Access
 import Bytes
 import CIOUring
 import Engine
@@ -25,7 +26,7 @@ final class WebSocketDesk: BodyBudget {
   var budget = Int.max
   private(set) var charged = 0
 
-  init(agent: String = "", rest: [UInt8] = []) throws {
+  init(agent: String = "", caller: Caller = .open, rest: [UInt8] = []) throws {
     directory = try TemporaryDirectory()
     let registry = Registry()
     loop = try EventLoop(index: 0)
@@ -41,6 +42,7 @@ final class WebSocketDesk: BodyBudget {
     socket = Socket(loop: loop, descriptor: pair[0])
     socket.start()
     let exchange = Exchange(socket: socket, services: services)
+    exchange.caller = caller
     connection = WebSocketConnection(exchange, agent: Array(agent.utf8), Subscription(), after: nil)
     services.bodies = self
     var rest = rest

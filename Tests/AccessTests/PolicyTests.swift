@@ -54,7 +54,8 @@ import Testing
   @Test func `what is seen begins with what the patterns begin with`() throws {
     func prefixes(_ resources: [String], agent: String = "a") throws -> [String] {
       let policy = Policy([
-        try PolicyRule(agents: ["*"], verbs: ["context:read", "lock:read"], resources: resources + ["lock/z"])
+        try PolicyRule(agents: ["*"], verbs: ["context:read"], resources: resources),
+        try PolicyRule(agents: ["*"], verbs: ["lock:read"], resources: ["lock/z/**"]),
       ])
       return policy.permissions(of: principal(agent)).contextPrefixes
         .map { String(decoding: $0, as: UTF8.self) }.sorted()

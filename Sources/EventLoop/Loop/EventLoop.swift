@@ -104,6 +104,13 @@ public final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable 
   /// Seconds since 1970. Any thread.
   public static func unixSeconds() -> Int64 { Int64(time(nil)) }
 
+  /// Nanoseconds since 1970. Any thread.
+  public static func unixNanoseconds() -> UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    return UInt64(clamping: time.tv_sec) &* 1_000_000_000 &+ UInt64(clamping: time.tv_nsec)
+  }
+
   /// Names the calling thread; 15 characters are kept.
   public static func nameThread(_ name: String) { engram_name_thread(name) }
 
