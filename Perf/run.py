@@ -22,6 +22,7 @@ import traceback
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+import auth
 import measure
 import rows
 import search
@@ -29,7 +30,7 @@ import servers
 import streams
 from size import Size
 
-ROWS = rows.ROWS | streams.ROWS | search.ROWS
+ROWS = rows.ROWS | streams.ROWS | search.ROWS | auth.ROWS
 
 
 def table(found, smoke):

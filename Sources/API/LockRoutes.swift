@@ -27,19 +27,45 @@ extension LoopServices {
     exchange.waits(for: nil)
     guard case .granted(let locks, let fresh) = request.outcome else { throw refusal(request) }
     if exchange.isAbandoned {
-      for lock in fresh {
-        await engine.perform(
-          LockRequest(
-            .release(path: lock.path, id: lock.id, agent: lock.holder, isForced: false),
-            loop: engine.loop.index, isOwed: true))
-      }
+      await release(fresh)
       throw Problem(.unavailable, "the connection ended before the locks were granted: they are released")
+    }
+    if draft.waitNanoseconds > 0, let problem = withdrawn(exchange, draft) {
+      await release(fresh)
+      throw problem
     }
     if draft.isList {
       answer(exchange, "{\"locks\":[", locks, "]}")
     } else {
       answer(exchange, "{\"lock\":", locks, "}")
     }
+  }
+
+  /// Gives back what was granted and isn't wanted.
+  private func release(_ locks: [LockState]) async {
+    for lock in locks {
+      await engine.perform(
+        LockRequest(
+          .release(path: lock.path, id: lock.id, agent: lock.holder, isForced: false),
+          loop: engine.loop.index, isOwed: true))
+    }
+  }
+
+  /// Why the caller may no longer have what it has waited for: meanwhile its credential may have ended, or the
+  /// configuration was read again.
+  private func withdrawn(_ exchange: Exchange, _ draft: LockDraft) -> Problem? {
+    guard let access, let principal = exchange.caller.principal else { return nil }
+    guard let renewed = access.authenticator.renew(principal, now: LoopServices.unixSeconds) else {
+      exchange.bearsCredential = true
+      auditFailure(exchange, .expired, .acquireLocks)
+      return Problem(
+        .unauthenticated, "the credential ended while the request waited: the locks are released")
+    }
+    let permissions = access.policy.permissions(of: renewed)
+    for path in draft.paths where !path.withUnsafeBytes({ permissions.allows(.lockAcquire, lock: $0) }) {
+      return denied(exchange, .lockAcquire, .lock(path))
+    }
+    return nil
   }
 
   // MARK: GET /locks

@@ -2,6 +2,10 @@ internal import Bytes
 public import Model
 
 extension LockTable {
+  /// Locks that a page passes over because its reader may not see them: about half a millisecond of the home's loop. Then
+  /// the page ends, and the next one goes on behind the last of them.
+  static let passedOverMax = 4096
+
   /// The lock on a path, if it is held.
   public func lock(_ path: UnsafeRawBufferPointer) -> LockState? {
     pathNumbers.find(path).flatMap { paths[$0].lock }
@@ -20,16 +24,21 @@ extension LockTable {
   ///   - after: where the last page ended (`LockPage.next`).
   ///   - limit: locks of the page, from 1.
   ///   - bytesMax: the page ends before names and metadata come to more, but has one lock.
-  ///   - visibility: what of them may be seen; the rest is passed over. Nil: all.
+  ///   - visibility: what of them may be seen; the rest is passed over, and `next` may then name what may not. Nil: all.
   public func list(
     prefix: [UInt8] = [], agent: [UInt8]? = nil, after: [UInt8]? = nil, limit: Int,
     bytesMax: Int = Limits.pageBytesMax, sees visibility: (any Visibility)? = nil
   ) -> LockPage {
     var page = LockPage(locks: [], next: nil)
     var bytes = 0
+    var left = Self.passedOverMax
     /// False if the page is full.
     func add(_ path: [UInt8]) -> Bool {
-      if let visibility, !path.withUnsafeBytes({ visibility.sees(lock: $0) }) { return true }
+      if let visibility, !path.withUnsafeBytes({ visibility.sees(lock: $0) }) {
+        left -= 1
+        if left == 0 { page.next = path }
+        return left > 0
+      }
       guard let lock = path.withUnsafeBytes({ self.lock($0) }) else { return true }
       bytes += Self.bytes(of: lock.path, lock.holder, lock.metadata)
       if let last = page.locks.last, page.locks.count >= limit || bytes > bytesMax {

@@ -42,6 +42,57 @@ import Testing
     #expect(names(desk.table.list(prefix: bytes("p/"), after: bytes("z"), limit: 1)) == [])
   }
 
+  /// Sees paths that begin so.
+  private final class Some: Visibility {
+    let seesAllContexts = false
+    let seesAllLocks = false
+    let start: [UInt8]
+    init(_ start: String) { self.start = bytes(start) }
+    func sees(context: UnsafeRawBufferPointer) -> Bool { false }
+    func sees(lock: UnsafeRawBufferPointer) -> Bool { lock.starts(with: start) }
+  }
+
+  @Test func whatTheReaderMayNotSeeIsPassedOverBeforePagesAreCut() {
+    let desk = desk((0..<10).flatMap { ["a/\($0)", "b/\($0)", "c/\($0)"] })
+    for limit in 1...11 {
+      var found: [String] = []
+      var after: [UInt8]?
+      repeat {
+        let page = desk.table.list(after: after, limit: limit, sees: Some("b/"))
+        // No cursor names what is hidden, and none is given where only hidden ones follow.
+        #expect(page.next.map { $0.starts(with: bytes("b/")) } ?? true)
+        #expect(page.next == nil || page.locks.count == limit)
+        found += names(page)
+        after = page.next
+      } while after != nil
+      #expect(found == (0..<10).map { "b/\($0)" })
+    }
+    #expect(desk.table.list(limit: 9, sees: Some("d")) == LockPage(locks: [], next: nil))
+    #expect(names(desk.table.list(agent: bytes("agent 1"), limit: 9, sees: Some("b/7"))) == ["b/7"])
+    #expect(desk.table.list(agent: bytes("agent 1"), limit: 9, sees: Some("d")).locks.isEmpty)
+  }
+
+  @Test func oneWhoSeesLittleDoesNotLookAtEverythingAtOnce() {
+    let hidden = LockTable.passedOverMax + 10
+    let desk = Desk()
+    var table = desk.table
+    for n in 0..<hidden {
+      table.restore(.acquired, lock("a/\(n)", holder: "agent \(n / 50)", token: UInt64(n + 1)))
+    }
+    table.restore(.acquired, lock("b", holder: "b", token: UInt64(hidden + 1)))
+    let first = table.list(limit: 9, sees: Some("b"))
+    #expect(first.locks.isEmpty && first.next != nil)
+    let second = table.list(after: first.next, limit: 9, sees: Some("b"))
+    #expect(names(second) == ["b"] && second.next == nil)
+  }
+
+  private func lock(_ path: String, holder: String, token: UInt64) -> LockState {
+    LockState(
+      path: bytes(path), holder: bytes(holder), id: UnitID(high: token, low: token), token: Position(token),
+      ttlMicroseconds: 1_000_000, acquiredAt: LogTime(microseconds: 0), expiresAt: LogTime(microseconds: 1),
+      metadata: bytes("{}"))
+  }
+
   @Test func anAgentsLocksAreListedWithoutLookingAtOthers() {
     let desk = desk((0..<9).map { "p/\($0)" })
     let one = bytes("agent 1")
