@@ -22,8 +22,11 @@ public struct Configuration: Sendable {
   public init() {}
 
   /// Reads and checks the files that the settings name too: certificates, keys, tokens. Blocks.
-  public init(_ settings: Settings, version: String) throws(SettingsFailure) {
-    let security = try Security(settings, generation: 1)
+  /// - Parameter generation: of the access control; each reload has the next.
+  public init(
+    _ settings: Settings, version: String, generation: UInt64 = 1
+  ) throws(SettingsFailure) {
+    let security = try Security(settings, generation: generation)
     access = security.access
     let listen = settings.listenAddress
     address = listen.address

@@ -24,16 +24,16 @@ extension Server {
 
   private func take(_ source: SettingsSource) throws(Refusal) {
     let new: Settings
-    let security: Security
+    let next: Configuration
     do throws(SettingsFailure) {
       new = try source.load()
       if let fault = Server.switches(from: settings, to: new) { throw SettingsFailure([fault]) }
-      security = try Security(new, generation: generation + 1)
+      next = try Configuration(new, version: configuration.version, generation: generation + 1)
     } catch {
       throw Refusal(lines: error.lines)
     }
     generation += 1
-    adopt(new, security)
+    adopt(next)
     for warning in new.warnings { logger.warning("\(warning)") }
     for key in new.needingRestart(comparedWith: configuration.settings) {
       logger.warning("\(key) has changed, and takes effect after a restart")
@@ -57,9 +57,9 @@ extension Server {
   }
 
   /// Hands what is new to the loops.
-  private func adopt(_ settings: Settings, _ security: Security) {
-    setAccess(security.access)
-    let limits = ConnectionLimits(settings)
+  private func adopt(_ next: Configuration) {
+    setAccess(next.access)
+    let limits = next.connections
     for acceptor in acceptors {
       acceptor.services.engine.loop.perform { acceptor.adopt(limits) }
     }

@@ -16,6 +16,8 @@ public struct CheckedFile: Sendable {
   public var bytes: [UInt8]
   /// Permission bits.
   var mode: UInt32
+  /// Who may change those.
+  var owner: UInt32 = 0
 
   /// Reads a regular file. Blocks; never on a pipe or a device.
   public static func read(_ path: String, bytesMax: Int) throws(FileFault) -> CheckedFile {
@@ -39,7 +41,7 @@ public struct CheckedFile: Sendable {
         throw FileFault(path: path, cause: "larger than \(bytesMax) bytes")
       }
     }
-    return CheckedFile(path: path, bytes: bytes, mode: status.st_mode & 0o7777)
+    return CheckedFile(path: path, bytes: bytes, mode: status.st_mode & 0o7777, owner: status.st_uid)
   }
 
   /// Reads a file that holds a secret.
@@ -51,13 +53,23 @@ public struct CheckedFile: Sendable {
 
   /// Throws unless the owner and, for reading, its group are alone with it.
   public func requirePrivate() throws(FileFault) {
+    try requireOwn()
     if mode & 0o007 != 0 { throw refusal("gives others access to a secret") }
     if mode & 0o020 != 0 { throw refusal("lets its group change a secret") }
   }
 
   /// Throws if anybody could change it: who may do what is written there.
   public func requireUnchangeable() throws(FileFault) {
+    try requireOwn()
     if mode & 0o002 != 0 { throw refusal("lets everybody change it", "chmod o-w") }
+  }
+
+  /// Throws if it is somebody's who is neither this process's user nor root: its owner may do with it what he likes.
+  private func requireOwn() throws(FileFault) {
+    guard owner != 0, owner != geteuid() else { return }
+    throw FileFault(
+      path: path,
+      cause: "belongs to the user \(owner), neither to root nor to the server's; chown \(geteuid()) \(path)")
   }
 
   private func refusal(_ cause: String, _ advice: String = "chmod 600") -> FileFault {

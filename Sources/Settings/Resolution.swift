@@ -44,7 +44,10 @@ struct Resolution {
   ) {
     let origin = Origin.file(path: file.path, line: node.line)
     let path = section.isEmpty ? node.key : "\(section).\(node.key)"
-    if let entry = Schema.entry(path) {
+    // `"auth.token" = …` is a key with a dot in its name, not one in a section: a second spelling would win silently.
+    if node.key.contains(".") {
+      fault(origin, "unknown key \"\(Words.shown(node.key))\": without quotes, please")
+    } else if let entry = Schema.entry(path) {
       secrets = secrets || entry.isSecret
       set(entry, origin) { () throws(Reading.Refusal) in
         let value = try Reading.value(node.content, entry)

@@ -24,7 +24,7 @@ sys.dont_write_bytecode = True
 import harness
 
 SUITES = [
-    "test_program", "test_units", "test_batches", "test_idempotency", "test_lists", "test_contexts",
+    "test_program", "test_settings", "test_units", "test_batches", "test_idempotency", "test_lists", "test_contexts",
     "test_contexts_patch", "test_locks", "test_locks_waiting", "test_search", "test_graph", "test_json", "test_http", "test_stream",
     "test_websocket", "test_websocket_messages", "test_websocket_peer", "test_eventsource", "test_followers",
     "test_visibility", "test_connections", "test_hostile", "test_hostile_websocket", "test_contract", "test_access_matrix", "test_authorization",

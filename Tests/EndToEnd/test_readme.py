@@ -5,7 +5,7 @@ import re
 import subprocess
 import unittest
 
-from harness import ROOT, Server
+from harness import BINARY, ROOT, Server, free_port, scratch_directory, until
 
 PORT = "127.0.0.1:8080"
 
@@ -50,9 +50,39 @@ class FirstFiveMinutes(unittest.TestCase):
             first, again = done.stdout.splitlines()
             self.assertEqual(first, again)
             self.assertEqual(len(json.loads(first)["work_units"]), 2)
-            *together, search, walk = together
-            self.work_together(server, *together)
+            lock, fence, patch, listen, search, walk, *network = together
+            self.work_together(server, lock, fence, patch, listen)
             self.find_again(server, search, walk)
+        self.on_a_network(*network)
+
+    def on_a_network(self, prepare, serve, ask, renew):
+        """In a directory of its own, with the real binary and a free port."""
+        folder, port = scratch_directory(), free_port()
+
+        def run(block, server=None):
+            script = block.replace(".build/release/engram", BINARY).replace("8443", str(port))
+            script = script.replace("$(pgrep -x engram)", str(server.process.pid if server else 0))
+            return subprocess.run(
+                ["bash", "-c", script], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                timeout=30, cwd=folder)
+
+        done = run(prepare)
+        self.assertEqual((done.returncode, done.stderr), (0, ""), done)
+        self.assertIn('providers = ["token"]  # file engram.toml:9', done.stdout)
+        self.assertEqual(serve.strip(), ".build/release/engram serve --config engram.toml")
+        with Server("--config", f"{folder}/engram.toml", start=False, port=port) as server:
+            server.command = lambda: [BINARY, "serve", *server.flags, "--data-dir", server.directory]
+            server.start()
+            done = run(ask)
+            posted, listed, denied, stranger = values(done.stdout)
+            self.assertEqual((posted["work_unit"]["agent_id"], posted["work_unit"]["payload"]), ("anna", "over TLS"))
+            self.assertEqual([one["id"] for one in listed["work_units"]], [posted["work_unit"]["id"]])
+            self.assertEqual((denied["code"], stranger["code"]), ("permission_denied", "unauthenticated"))
+            done = run(renew, server)
+            self.assertEqual((done.returncode, done.stderr), (0, ""), done)
+            until(lambda: any("reloaded" in line for line in server.stderr), what="the reload")
+            bob = run(ask.replace("anna.token", "bob.token"))
+            self.assertEqual(values(bob.stdout)[0]["work_unit"]["agent_id"], "bob", bob)
 
     def find_again(self, server, search, walk):
         done = shell(search, server)

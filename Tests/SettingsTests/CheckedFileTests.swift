@@ -51,6 +51,21 @@ import Testing
     }
   }
 
+  /// The owner of a file can change its mode, so it must be the server's own or root's.
+  @Test(arguments: [(0, true), (geteuid(), true), (geteuid() &+ 4242, false)] as [(UInt32, Bool)])
+  func `whose a file is`(owner: UInt32, isTaken: Bool) {
+    let file = CheckedFile(path: "f", bytes: [], mode: 0o600, owner: owner)
+    for check in [file.requirePrivate, file.requireUnchangeable] {
+      do throws(FileFault) {
+        try check()
+        #expect(isTaken)
+      } catch {
+        #expect(!isTaken)
+        #expect(error.cause.hasPrefix("belongs to the user \(owner)"))
+      }
+    }
+  }
+
   @Test func aLinkIsAsItsTargetIs() throws {
     let scratch = try Scratch()
     let path = scratch.write([1], mode: 0o644)

@@ -15,6 +15,8 @@ import Testing
     ("\n\n\"a\\nb\" = 1", 3, "unknown key \"a?b\""),
     ("[tls]\nlisten = \"x\"", 2, "unknown key \"listen\" in [tls]; \"listen\" belongs to [server]"),
     ("server.lisen = \"x\"", 1, "unknown key \"lisen\" in [server]; did you mean \"listen\"?"),
+    ("\"server.loops\" = 2", 1, "unknown key \"server.loops\": without quotes, please"),
+    ("[auth.token]\n[\"auth.token\"]\nfile = \"x\"", 2, "unknown key \"auth.token\": without quotes, please"),
     // Kinds
     ("[server]\nloops = \"2\"", 2, "server.loops: expected an integer from 1 to 256, not a text"),
     (
@@ -68,6 +70,12 @@ import Testing
   ])
   func `what stands in the file`(text: String, line: Int, cause: String) {
     #expect(refusal(of: text) == ["engram.toml:\(line): \(cause)"])
+  }
+
+  @Test func aSectionTwiceInTwoSpellings() {
+    let lines = refusal(of: "[server]\nloops = 1\n[\"server\"]\nloops = 2")
+    #expect(lines.count == 1)
+    #expect(lines.first?.hasPrefix("engram.toml:3: column ") == true)
   }
 
   @Test func aVerbThatIsNone() {

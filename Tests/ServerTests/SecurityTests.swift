@@ -1,0 +1,114 @@
+import Access
+import Glibc
+import Settings
+import Testing
+
+@testable import Server
+
+/// What the files of a configuration are made into, and how a bad one is refused.
+@Suite struct SecurityTests {
+  private let policy = """
+    [[policy]]
+    roles = ["worker"]
+    verbs = ["context:read"]
+    resources = ["context/team/**"]
+
+    """
+
+  private func configuration(
+    _ directory: TemporaryDirectory, _ text: String, files: [String: (text: String, mode: mode_t)] = [:]
+  ) throws -> Configuration {
+    for (name, file) in files { try write("\(directory.path)/\(name)", file.text, file.mode) }
+    let path = "\(directory.path)/engram.toml"
+    try write(path, text, 0o600)
+    let settings = try SettingsSource(config: path, flags: [:], environment: [:]).load()
+    return try Configuration(settings, version: "test", generation: 7)
+  }
+
+  private func write(_ path: String, _ text: String, _ mode: mode_t) throws {
+    let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+    defer { close(descriptor) }
+    var text = text
+    let count = text.withUTF8 { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+    guard count == text.utf8.count, fchmod(descriptor, mode) == 0 else { throw TestFailure("write \(path)") }
+  }
+
+  /// The lines of the refusal, without the directory.
+  private func refusal(
+    _ text: String, files: [String: (text: String, mode: mode_t)] = [:]
+  ) throws -> [String] {
+    let directory = try TemporaryDirectory()
+    do {
+      _ = try configuration(directory, text, files: files)
+      return []
+    } catch let failure as SettingsFailure {
+      #expect(failure.exitCode == EX_CONFIG)
+      return failure.lines.map { line in
+        line.split(separator: "\(directory.path)/", omittingEmptySubsequences: false).joined()
+      }
+    }
+  }
+
+  private let tokens = "[auth]\nproviders = [\"token\"]\n[auth.token]\nfile = \"tokens\"\n"
+  private let line = "anna:worker:" + String(repeating: "ab", count: 32) + "\n"
+
+  @Test func withoutProvidersAuthenticationIsOff() throws {
+    let directory = try TemporaryDirectory()
+    #expect(try configuration(directory, "[server]\nloops = 1\n").access == nil)
+  }
+
+  @Test func tokensAndPoliciesAreThere() throws {
+    let directory = try TemporaryDirectory()
+    let made = try configuration(directory, tokens + policy, files: ["tokens": (line, 0o600)])
+    let access = try #require(made.access)
+    #expect(access.generation == 7)
+    let anna = Principal(agent: Array("anna".utf8), roles: ["worker"], provider: .token)
+    let permissions = access.policy.permissions(of: anna)
+    func allows(_ verb: Verb, _ context: String) -> Bool {
+      Array(context.utf8).withUnsafeBytes { permissions.allows(verb, context: $0) }
+    }
+    #expect(allows(.contextRead, "team/a"))
+    #expect(!allows(.contextRead, "other"))
+    #expect(!allows(.contextWrite, "team/a"))
+  }
+
+  @Test func filesThatAreNotGood() throws {
+    #expect(
+      try refusal(tokens + policy) == [
+        "engram.toml:4: auth.token.file: tokens: No such file or directory"
+      ])
+    #expect(
+      try refusal(tokens + policy, files: ["tokens": (line, 0o644)]) == [
+        "engram.toml:4: auth.token.file: tokens: mode 0644 gives others access to a secret; chmod 600 tokens"
+      ])
+    let lines = try refusal(tokens + policy, files: ["tokens": (line + "bob:x:secret-itself\n", 0o600)])
+    #expect(lines.first?.hasPrefix("engram.toml:4: auth.token.file: tokens: line 2 ") == true, "\(lines)")
+    #expect(!lines.joined().contains("secret-itself"))
+  }
+
+  @Test(arguments: [(0o600, true), (0o640, true), (0o644, false)] as [(mode_t, Bool)])
+  func `shared secrets of a key file are secrets`(mode: mode_t, isTaken: Bool) throws {
+    let keys = #"{"keys":[{"kty":"oct","alg":"HS256","k":"\#(String(repeating: "A", count: 43))"}]}"#
+    let text = "[auth]\nproviders = [\"jwt\"]\n[auth.jwt]\njwks = \"keys\"\n" + policy
+    let lines = try refusal(text, files: ["keys": (keys, mode)])
+    #expect(lines.isEmpty == isTaken, "\(lines)")
+    #expect(isTaken || lines[0].hasPrefix("engram.toml:4: auth.jwt.jwks: keys: mode 0644"))
+  }
+
+  @Test func everyFaultIsTold() throws {
+    let bad = """
+      [[policy]]
+      roles = ["worker"]
+      verbs = ["context:read"]
+      resources = ["context/a", "nothing/a"]
+      [[policy]]
+      roles = ["worker"]
+      verbs = ["lock:read"]
+
+      """
+    let lines = try refusal(tokens + bad)
+    #expect(lines.map { $0.prefix { $0 != " " } } == ["engram.toml:4:", "engram.toml:5:", "engram.toml:9:"])
+    #expect(lines[1].hasPrefix("engram.toml:5: policy: resources[1] has \"nothing/a\""))
+    #expect(lines[2].hasPrefix("engram.toml:9: policy: resources name no lock/"))
+  }
+}
