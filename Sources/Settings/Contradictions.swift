@@ -102,7 +102,8 @@ enum Contradictions {
   }
 
   private static func limits(_ settings: Settings, _ faults: inout [SettingFault]) {
-    for (burst, rate) in Schema.bursts where settings[burst] > 0 && settings[rate] == 0 {
+    for (burst, rate) in Schema.bursts
+    where settings.isGiven(burst) && settings[burst] > 0 && settings[rate] == 0 {
       faults.append(SettingFault(settings.origin(of: burst), "\(burst.path) is set, and \(rate.path) is not"))
     }
   }

@@ -95,6 +95,14 @@ import Testing
     }
     expected += PolicyKeys.entries.map { "| `\($0.name)` | \(cell($0.shape.name)) | \(cell($0.help)) |" }
     for line in expected { #expect(lines.contains(line), "the page lacks: \(line)") }
+    for (name, number) in [
+      ("fileBytesMax", SettingsLimits.fileBytesMax), ("secretBytesMax", SettingsLimits.secretBytesMax),
+      ("textBytesMax", SettingsLimits.textBytesMax), ("listMax", SettingsLimits.listMax),
+      ("policiesMax", SettingsLimits.policiesMax), ("keyPartsMax", SettingsLimits.keyPartsMax),
+    ] {
+      let isThere = lines.contains { $0.contains("| \(number) ") && $0.contains("(`\(name)`)") }
+      #expect(isThere, "the page lacks \(name), \(number)")
+    }
     let rows = lines.filter { $0.hasPrefix("| `") && $0.split(separator: "|").count >= 5 }
     #expect(rows.count == Schema.entries.count, "the page has a key that the schema doesn't")
   }
