@@ -177,13 +177,16 @@ struct Resolution {
   }
 
   /// What begins like a section of ours is refused: a limit or a provider that is misspelt would be missing silently.
-  /// Others are told only: a Kubernetes service of the name engram puts `ENGRAM_SERVICE_HOST` and its like there.
+  /// Others are told only: a Kubernetes service of the name engram or engram-auth puts `ENGRAM_SERVICE_HOST`,
+  /// `ENGRAM_AUTH_PORT_80_TCP` and their like there.
   private mutating func addUnknown(variable: String) {
     let near = Words.nearest(variable, in: Schema.entries.map(\.variable))
     let advice = near.map { "; did you mean \($0)?" } ?? ""
     let name = Words.shown(variable)
     let prefixes = (Schema.sections.map(\.name) + ["policy"]).map { "ENGRAM_\($0.uppercased())_" }
-    if prefixes.contains(where: variable.hasPrefix) {
+    let isOfKubernetes =
+      variable.contains("_SERVICE_") || variable.hasSuffix("_PORT") || variable.contains("_PORT_")
+    if prefixes.contains(where: variable.hasPrefix), !isOfKubernetes {
       fault(.environment(variable: name), "no such setting\(advice)")
     } else {
       settings.warnings.append("the environment has \(name), which is no setting\(advice)")

@@ -95,6 +95,14 @@ class Check(unittest.TestCase):
         self.assertEqual(
             set(every), {"server", "tls", "auth", "limits", "browser", "audit", "policy"})
 
+    def test_every_flag_has_a_key(self):
+        """The flags of `serve` are those that the schema names, and `--config`; `config check` takes the same."""
+        flags = set(re.findall(r"; --([a-z-]+)", run("config", "example").stdout)) | {"config", "help", "version"}
+        for arguments in (["serve"], ["config", "check"]):
+            shown = run(*arguments, "--help").stdout
+            options = re.findall(r"(?m)^ +(?:-h, )?--([a-z-]+)", shown)
+            self.assertEqual(set(options), flags, arguments)
+
     def test_refusals_name_file_and_line(self):
         folder = Folder()
         for text, line, cause in (

@@ -202,6 +202,19 @@ import Testing
       ])
   }
 
+  @Test func whatKubernetesPutsThereIsNoMistake() throws {
+    let names = ["SERVICE_HOST", "SERVICE_PORT_HTTP", "PORT", "PORT_80_TCP", "PORT_80_TCP_ADDR"]
+    for prefix in ["ENGRAM_", "ENGRAM_AUTH_", "ENGRAM_TLS_"] {
+      for name in names {
+        #expect(try resolve(environment: [prefix + name: "x"]).warnings.count == 1, "\(prefix)\(name)")
+      }
+    }
+    // And no key of ours looks like that.
+    for entry in Schema.entries {
+      #expect(!entry.variable.contains("_SERVICE_") && !entry.variable.contains("_PORT"), "\(entry.path)")
+    }
+  }
+
   @Test func theCommandLineAloneIsWrongUsage() {
     func code(_ text: String?, _ environment: [String: String], _ flags: [String: String]) -> Int32? {
       do throws(SettingsFailure) {
