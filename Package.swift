@@ -25,7 +25,7 @@ func suite(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 
 /// Pages that live beside the code they describe.
 let documents: [String: [String]] = [
-  "API": ["LIMITS.md"],
+  "API": ["LIMITS.md", "ThreatModel.md"],
   "Engine": ["READS.md"],
   "EventLoop": ["EVENTLOOP.md"],
   "Search": ["SEARCH.md"],
