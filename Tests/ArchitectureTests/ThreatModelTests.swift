@@ -12,12 +12,12 @@ private func quoted(in lines: [String]) -> [String] {
   }
 }
 
-private let isLimit = { (name: String) in
+private func isLimit(_ name: String) -> Bool {
   name.hasSuffix("Max") && name.allSatisfy { $0.isLetter || $0.isNumber }
 }
 
 /// `section.key`, as the configuration has it.
-private let isKey = { (name: String) in
+private func isKey(_ name: String) -> Bool {
   let sections = ["server", "tls", "auth", "limits", "browser", "audit"]
   let parts = name.split(separator: ".")
   return parts.count == 2 && sections.contains(String(parts[0]))

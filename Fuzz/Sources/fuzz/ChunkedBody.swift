@@ -30,6 +30,11 @@ enum ChunkedBody {
     }
   }
 
+  static func prove() {
+    let found = Decoded(Array("5;a=\"b\"\r\nhello\r\n0\r\nT: x\r\n\r\n".utf8), .chunked, 99, cuts: [1, 9])
+    demand(found.state == .complete && found.data == Array("hello".utf8), "\(found)")
+  }
+
   private static func again(_ data: [UInt8], _ bytesMax: UInt64) {
     var bytes: [UInt8] = []
     var rest = data[...]

@@ -23,6 +23,14 @@ enum HTTPHead {
     behind(Array(input[consumed...]), input)
   }
 
+  static func prove() {
+    guard case .head(_, let said) = Outcome(Array("GET /a HTTP/1.1\r\nHost: a\r\n\r\n".utf8), cuts: [4])
+    else {
+      return demand(false, "a good head is refused")
+    }
+    demand(said.path == Array("/a".utf8) && said.values == [Array("a".utf8)], "\(said)")
+  }
+
   /// The plainest head that says the same says the same.
   private static func again(_ said: Said) {
     var bytes = said.method + [0x20] + said.target + Array(" HTTP/1.\(said.minorVersion)\r\n".utf8)

@@ -45,6 +45,15 @@ enum JSON {
     lines(input)
   }
 
+  static func prove() {
+    let text = Array(#"{"context_id":"c","type":"ERROR","payload":"aGk=","payload_encoding":"base64"}"#.utf8)
+    let draft = UnitDraft()
+    let problem = draft.parse(UnsafeRawBufferPointer(Fenced.copy(text)))
+    demand(problem == nil && draft.payloadCount == 2, problem?.detail ?? "the payload's length")
+    check(draft)
+    demand(Lines(text + [10, 10] + text, cuts: [7], caller, pool).hashes.count == 2, "two lines")
+  }
+
   /// A problem is one of the client's, and can be told.
   static func check(_ problem: Problem) {
     demand([400, 403, 413].contains(problem.code.status), "\(problem.code)")

@@ -14,6 +14,11 @@ enum LockPath {
     locks(Array(path[1...]))
   }
 
+  static func prove() {
+    demand(Found(Array("/v1/%6cocks/a%2Fb".utf8))?.subject == Array("a/b".utf8), "a lock's path")
+    demand(Found(Array("/workunit/x/payload".utf8))?.name == .payload, "a payload's path")
+  }
+
   private static func canonical(_ path: [UInt8]) {
     let found = ofBytes(path)
     let naive = NaivePath.canonical(path)

@@ -21,6 +21,11 @@ enum LogRecord {
     }
   }
 
+  static func prove() {
+    changed([0])
+    demand(good.bodies.count == 10, "\(good.bodies.count) records")
+  }
+
   // MARK: Records
 
   private static func view(_ bytes: [UInt8], isForged: Bool) {

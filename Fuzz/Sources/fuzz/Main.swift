@@ -15,6 +15,8 @@ public func initialize(
     exit(64)
   }
   target = found
+  Fenced.rewind()
+  target.prove()
   return 0
 }
 

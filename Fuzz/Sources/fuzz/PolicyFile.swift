@@ -16,6 +16,29 @@ enum PolicyFile {
     pattern(text, agent: parts[1], name: parts[2])
   }
 
+  static func prove() {
+    let text = """
+      [auth]
+      providers = ["token"]
+      token = { file = "t" }
+      [[policy]]
+      roles = ["w"]
+      verbs = ["context:read"]
+      resources = ["context/{agent}/**"]
+      """
+    let file = CheckedFile(path: path, bytes: Array(text.utf8), mode: 0o100600)
+    let settings = try? Settings.resolve(file: file) { path throws(FileFault) in
+      throw FileFault(path: path, cause: "no file is read here")
+    }
+    demand(settings?.policies.count == 1, "a good file is refused")
+    guard let pattern = try? ResourcePattern("context/{agent}/**") else {
+      return demand(false, "a good pattern")
+    }
+    let name = Array("a/b/c".utf8)
+    demand(
+      name.withUnsafeBytes { NameMatcher(pattern, agent: [0x61])?.matches($0) } == true, "a/b/c isn't a's")
+  }
+
   // MARK: Files
 
   private static let path = "/etc/engram/engram.toml"

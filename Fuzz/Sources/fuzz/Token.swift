@@ -79,6 +79,13 @@ enum Token {
     demand(verify(none + [0x2e]) == nil, "without a signature it is accepted")
   }
 
+  static func prove() {
+    let claims = #"{"exp":1700000100,"iss":"i","aud":"engram","sub":"a","r":{"roles":"w x"}}"#
+    let text = Array("\(base64(Array(#"{"alg":"HS256"}"#.utf8))).\(base64(Array(claims.utf8)))".utf8)
+    let principal = verify(text + Array(".\(base64(code(text)))".utf8))
+    demand(principal?.roles == ["w", "x"], "a good token is refused")
+  }
+
   /// By RFC 7515 and 7519 and the settings, from the text alone.
   private static func isGood(_ token: [UInt8], _ principal: Principal) -> Bool {
     let parts = token.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false).map(Array.init)

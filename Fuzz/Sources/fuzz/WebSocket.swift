@@ -27,6 +27,18 @@ enum WebSocket {
     for case .text(let text) in expected { read(text) }
   }
 
+  static func prove() {
+    let text = Array(#"{"type":"publish","ref":1,"work_unit":{"context_id":"c","type":1,"payload":""}}"#.utf8)
+    let found = told([0x81, 0x80 | UInt8(text.count), 0, 0, 0, 0] + text, cuts: [9])
+    demand(found == [.text(text)], "\(found)")
+    var reader = WebSocketMessageReader(UnsafeRawBufferPointer(Fenced.copy(text)))
+    let draft = UnitDraft()
+    guard case .publish = try? reader.read({ draft }) else {
+      return demand(false, "a good message is refused")
+    }
+    demand(draft.type == .message, "the draft's type")
+  }
+
   enum Told: Equatable {
     case text([UInt8])
     case ping([UInt8])
