@@ -17,6 +17,7 @@ extension LoopServices {
     if let cursor = resumed ?? asked {
       start = try await position(of: cursor, at: resumed == nil ? "/after" : "/Last-Event-ID")
     }
+    try renewCaller(exchange)
     exchange.keeps = false
     exchange.begin(.ok, .eventStream, length: nil, fieldBytes: 96) { writer in
       writer.field("Cache-Control", "no-store")

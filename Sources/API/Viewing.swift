@@ -25,6 +25,16 @@ struct Viewing {
   /// Nanoseconds until the credential ends, by the clock on the wall; nil: never.
   func left(now: UInt64) -> UInt64? { endsAt.map { $0 > now ? $0 - now : 0 } }
 
+  /// Whether the configuration is the one that said what the caller may do: each has permissions of its own.
+  func stands(under access: AccessControl?) -> Bool {
+    switch (caller, access) {
+    case (.open, nil): true
+    case (.known(let principal, let permissions), let access?):
+      access.policy.permissions(of: principal) === permissions
+    case (.open, _), (.unknown, _), (.known, nil): false
+    }
+  }
+
   /// Who it is under another configuration; nil: nobody, and the stream is to end.
   func renewed(by access: AccessControl?, now: UInt64) -> Viewing? {
     switch (caller, access) {
@@ -34,6 +44,20 @@ struct Viewing {
       return Viewing(.known(found, access.policy.permissions(of: found)))
     case (.open, _), (.unknown, _), (.known, nil): return nil
     }
+  }
+}
+
+extension LoopServices {
+  /// Finds out who asks for a stream as of now: since the gate let the request in, it may have waited for the disk, and the
+  /// configuration may have been read again. To be called in the turn in which the stream begins.
+  func renewCaller(_ exchange: Exchange) throws(Problem) {
+    let viewing = Viewing(exchange.caller)
+    let now = streams.wallClock()
+    if viewing.stands(under: access), !viewing.isOver(now: now) { return }
+    guard let renewed = viewing.renewed(by: access, now: now) else {
+      throw Problem(.unauthenticated, "the request needs a credential that is accepted here")
+    }
+    exchange.caller = renewed.caller
   }
 }
 

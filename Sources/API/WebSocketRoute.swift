@@ -24,6 +24,7 @@ extension LoopServices {
     let subscription = try subscription(query)
     var start: Position?
     if let cursor = try query.one("after") { start = try await position(of: cursor, at: "/after") }
+    try renewCaller(exchange)
     answer(exchange, handshake)
     return WebSocketConnection(exchange, agent: agent, subscription, after: start)
   }

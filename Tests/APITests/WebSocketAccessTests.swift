@@ -69,6 +69,31 @@ import Testing
     #expect(desk.metrics.publishesInFlight.value == 1)
   }
 
+  @Test func `a stream that begins behind a reload begins as of then`() throws {
+    let first = try Self.policy("context/team/**")
+    let desk = try Desk(caller: try TokenDesk.caller(first))
+    let exchange = Exchange(socket: desk.socket, services: desk.services)
+    exchange.caller = try TokenDesk.caller(first)
+    // Nothing has changed: the same policy.
+    desk.services.access = try AccessControl(agents: ["ann"], first)
+    let permissions = exchange.caller.permissions
+    try desk.services.renewCaller(exchange)
+    #expect(exchange.caller.permissions === permissions)
+    desk.services.access = try AccessControl(agents: ["ann"], try Self.policy("context/other"))
+    try desk.services.renewCaller(exchange)
+    let renewed = try #require(exchange.caller.permissions)
+    #expect(renewed !== permissions)
+    #expect(Array("other".utf8).withUnsafeBytes { renewed.sees(context: $0) })
+    // A token that is gone by then, authentication that is on by then, and one that has ended.
+    desk.services.access = try AccessControl(agents: ["bob"], first)
+    #expect(throws: Problem.self) { try desk.services.renewCaller(exchange) }
+    exchange.caller = .open
+    #expect(throws: Problem.self) { try desk.services.renewCaller(exchange) }
+    desk.services.access = try AccessControl(agents: ["ann"], first)
+    exchange.caller = try TokenDesk.caller(first, expiresAt: 1000)
+    #expect(throws: Problem.self) { try desk.services.renewCaller(exchange) }
+  }
+
   @Test func `a credential that is taken back closes with 1008, whatever is followed`() throws {
     for isIdle in [false, true] {
       let desk = try Desk(caller: try TokenDesk.caller(try Self.policy("context/**")))

@@ -26,7 +26,8 @@ class Event:
 class Follower:
     """An EventSource in a few lines (WHATWG HTML, section 9.2.6). Reads only when asked."""
 
-    def __init__(self, server, path="/stream", last_event_id=None, timeout=ANSWER_SECONDS, receive_bytes=None, **query):
+    def __init__(self, server, path="/stream", last_event_id=None, timeout=ANSWER_SECONDS, receive_bytes=None,
+                 fields=None, **query):
         self.socket, self.timeout = socket.socket(), timeout
         if receive_bytes:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
@@ -34,6 +35,7 @@ class Follower:
         self.socket.connect(("127.0.0.1", server.port))
         target = path + ("?" + urllib.parse.urlencode(query, doseq=True) if query else "")
         lines = [f"GET {target} HTTP/1.1", "Host: engram", "Accept: text/event-stream"]
+        lines += [f"{name}: {value}" for name, value in (fields or {}).items()]
         if last_event_id is not None:
             lines.append(f"Last-Event-ID: {last_event_id}")
         self.socket.sendall("\r\n".join(lines).encode() + b"\r\n\r\n")

@@ -102,7 +102,8 @@ public final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable 
   public static func monotonicNanoseconds() -> UInt64 { engram_monotonic_ns() }
 
   /// Seconds since 1970. Any thread.
-  public static func unixSeconds() -> Int64 { Int64(time(nil)) }
+  /// Of the clock itself: time(2) is behind it by up to a tick of the kernel's, in which what has ended would live on.
+  public static func unixSeconds() -> Int64 { Int64(clamping: unixNanoseconds() / 1_000_000_000) }
 
   /// Nanoseconds since 1970. Any thread.
   public static func unixNanoseconds() -> UInt64 {
