@@ -365,20 +365,29 @@ class AccessMatrixSuite(unittest.TestCase):
         """The streams: all are begun, and what they have said is looked at once they are quiet."""
         for route in STREAMS:
             path = route.split()[1]
-            for label, query in (("", "context={}"), (" from the start", "after=0&context={}"), (" unnamed", "after=0")):
-                case = Case(
-                    route, None, needs=["context:read"] if label else [], absent=200, hides=True,
-                    shows=secret if label else None, label=label, hides_nothing=label == " unnamed")
+            for label, query, needs, shows in (
+                    ("", "context={}", [], None),
+                    (" from the start", "after=0&context={}", ["context:read"], secret),
+                    (" unnamed", "after=0", ["context:read"], secret),
+                    (" of contexts", "after=0&events=context&context={}", ["context:read"], named),
+                    (" of locks", "after=0&events=lock&lock={}", ["lock:read"], locked)):
+                case = Case(route, None, needs=needs, absent=200, hides=True, shows=shows, label=label)
                 cls.table.append(case)
                 cls.follow_all(case, path, query)
+        upgrade = [
+            "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]
+        case = Case(
+            STREAMS[0], None, needs=["context:read"], there=101, absent=101, hides=True, shows=secret, label=" upgraded")
+        cls.table.append(case)
+        cls.follow_all(case, "/stream", "after=0&context={}", upgrade)
 
     @classmethod
-    def follow_all(cls, case, path, query):
+    def follow_all(cls, case, path, query, more=()):
         open_streams = {}
         for caller in cls.callers:
             for kind in KINDS:
                 resource = cls.resources[caller.agent, kind]
-                lines = [f"GET {path}?{query.format(quoted(resource.name))} HTTP/1.1", "Host: localhost"]
+                lines = [f"GET {path}?{query.format(quoted(resource.name))} HTTP/1.1", "Host: localhost", *more]
                 lines += [f"{name}: {value}" for name, value in caller.fields.items()]
                 peer = socket.create_connection(("127.0.0.1", cls.server.port))
                 peer.sendall("\r\n".join(lines).encode() + b"\r\n\r\n")
