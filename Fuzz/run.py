@@ -85,7 +85,11 @@ def fuzz(target, seconds):
 
 
 def indented(output, lines=40):
-    return "\n".join("    " + line for line in output.splitlines()[-lines:])
+    """What a run said from its failure on, without libFuzzer's own frames."""
+    said = output.splitlines()
+    failure = next((number for number, line in enumerate(said) if "ERROR: libFuzzer" in line), len(said) - lines)
+    said = [line for line in said[max(0, failure - 5):] if " in fuzzer::" not in line]
+    return "\n".join("    " + line for line in said[:lines])
 
 
 def sees():
