@@ -292,16 +292,41 @@ class StreamTests(Case):
             units = [one["work_unit"]["id"] for one in said if one["type"] == "workunit"]
             self.assertEqual([one for one in units if one in before + after], [before[0], before[2], after[1]])
             self.assertEqual({one["context"]["id"].split("/")[0] for one in said if one["type"] == "context"}, {"team"})
-            self.assertEqual([one["lock"]["resource_path"] for one in said if one["type"] == "lock"], ["team/lock"])
+            paths = [one["lock"]["resource_path"] for one in said if one["type"] == "lock"]
+            self.assertEqual(paths[-1:], ["team/lock"])
+            self.assertNotIn("private", json.dumps(said))
             self.assertEqual(named.ping(), [])
             said = bob.ping()
             self.assertEqual({one["type"] for one in said}, {"workunit", "context"})
             self.assertNotIn("team/", json.dumps(said))
             # The last that SSE has to say is ann's lock.
             heard = []
-            while not heard or heard[-1].name != "lock":
+            while not heard or '"team/lock"' not in "".join(heard[-1].data):
                 heard.append(stream.next())
             self.assertNotIn("private", "".join(data for event in heard for data in event.data))
+
+    def test_history_from_the_disk_is_no_different(self):
+        for number in range(200):
+            self.post(f"{('team', 'private')[number % 2]}/disk", "x")
+        for path in ("team/disk", "private/disk"):
+            self.assertEqual(self.root.request("POST", "/locks", {"resource_path": path}).status, 200)
+        # What was in memory is gone, and read from the store.
+        self.assertEqual(self.server.terminate(), 0)
+        self.server.start()
+        for client in (self.root, self.ann, self.bob):
+            client.close()
+        with WebSocket(self.server.port, fields=fields("ann"), after="0", events="workunit,context,lock") as ann, \
+                WebSocket(self.server.port, fields=fields("ann"), after="0", context="private/disk") as named:
+            ann.subscribed()
+            named.subscribed()
+            last = self.post("team/disk", "last")["id"]
+            said = []
+            while not said or said[-1].get("work_unit", {}).get("id") != last:
+                said.append(ann.json())
+            self.assertEqual(sum(one["type"] == "workunit" and one["work_unit"]["context_id"] == "team/disk" for one in said), 101)
+            self.assertIn("team/disk", [one["lock"]["resource_path"] for one in said if one["type"] == "lock"])
+            self.assertNotIn("private", json.dumps(said))
+            self.assertEqual(named.ping(), [])
 
     def test_publishes_need_what_posts_need(self):
         with WebSocket(self.server.port, fields=fields("ann")) as socket:

@@ -1,3 +1,4 @@
+import EngramTesting
 import EventLoop
 import Model
 import Search
@@ -44,7 +45,9 @@ private final class ScriptedFinder: UnitFinder {
       text = try SearchText(Array("word".utf8), tokenizer: Tokenizer())
     }
 
-    func request() -> SearchRequest { SearchRequest(SearchQuery(), text: text, queryHash: 1) }
+    func request(visibility: (any Visibility)? = nil) -> SearchRequest {
+      SearchRequest(SearchQuery(), text: text, queryHash: 1, visibility: visibility)
+    }
 
     /// - Returns: whether the search was taken.
     @discardableResult
@@ -84,6 +87,22 @@ private final class ScriptedFinder: UnitFinder {
     let answer = try #require(desk.answered.first)
     #expect(answer.split(separator: "\"work_unit\":").count - 1 == 2)
     #expect(answer.contains("\"total_count\":3"))
+  }
+
+  @Test func `a reader who may not see everything is answered nothing else, whatever is found`() throws {
+    let asked = Mutex<[[UInt8]]>([])
+    // An index that finds all there is: 1 and 4 stand in the context a, 3 in b.
+    let desk = try Desk { query, _ in
+      asked.withLock { $0 = query.contexts }
+      return .success(Self.page([4, 3, 2, 1]))
+    }
+    desk.service.start()
+    defer { desk.stop() }
+    #expect(desk.ask(desk.request(visibility: NamedVisibility(contexts: ["b"]))))
+    #expect(comes { desk.answered.count == 1 })
+    let answer = try #require(desk.answered.first)
+    #expect(answer.split(separator: "\"work_unit\":").count - 1 == 1)
+    #expect(asked.withLock { $0 }.isEmpty == false)
   }
 
   @Test func `as many wait as may, and no more`() throws {
