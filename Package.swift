@@ -26,6 +26,7 @@ func suite(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 /// Pages that live beside the code they describe.
 let documents: [String: [String]] = [
   "API": ["LIMITS.md", "ThreatModel.md"],
+  "Access": ["ACCESS.md"],
   "Engine": ["READS.md"],
   "EventLoop": ["EVENTLOOP.md"],
   "Search": ["SEARCH.md"],
@@ -132,7 +133,11 @@ let package = Package(
       name: "CEventLoopTesting", dependencies: ["CAllocations"], path: "Tests/CEventLoopTesting"),
     suite("HTTP", ["HTTP", "Bytes"]),
     suite("Locks", ["Locks", "Model", "Bytes", "EngramTesting"]),
-    suite("Access", ["Access", "Bytes", "Model", "COpenSSL"]),
+    suite("Access", ["Access", "Bytes", "Model", "COpenSSL", "CAccessTesting"]),
+    // Signs what the tests present.
+    .target(
+      name: "CAccessTesting", dependencies: ["COpenSSL"], path: "Tests/CAccessTesting",
+      cSettings: [.define("_GNU_SOURCE")]),
     suite("Settings", ["Settings", "Access", "Model", "Bytes"]),
     suite("Router", ["Router", "Bytes", "Model", "EngramTesting"]),
     suite(

@@ -71,6 +71,9 @@ public final class TicketBook: Sendable {
   /// Tickets that wait to be redeemed.
   public var count: Int { state.withLock { $0.entries.count } }
 
+  /// Digests that are held, redeemed ones included: for tests.
+  var remembered: Int { state.withLock { $0.order.count } }
+
   /// A new ticket for a principal. It ends with the credential that it was made by, if that is sooner.
   public func make(for principal: Principal, now: LogTime) throws(TicketRefusal) -> Ticket {
     guard let secret = SecureRandom.bytes(32) else { throw .unavailable }
