@@ -31,6 +31,7 @@ struct ContractDocument: Sendable {
         {"name": "search", "description": "Finding units by what they say and what they are."},
         {"name": "graph", "description": "What units lead to, along their relationships."},
         {"name": "streams", "description": "Following live."},
+        {"name": "credentials", "description": "Who is asking, where authentication is on."},
         {"name": "service", "description": "How the server is."}
       ],
       "security": \#(Operation.Security.credential.text),

@@ -100,6 +100,7 @@ extension Operation {
     case .version: version
     case .metrics: metrics
     case .openapi: openapi
+    case .createTicket: createTicket
     case .none: nil
     }
   }

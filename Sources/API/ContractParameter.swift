@@ -238,6 +238,10 @@ extension Parameter {
     .query, "events", "Which events to send. Repeated, or separated by commas.",
     #"{"type":"array","items":{"enum":["workunit","context","lock"]},"default":["workunit"]}"#,
     example: #"["workunit","context"]"#)
+  static let ticket = Parameter(
+    .query, "ticket",
+    "A ticket of `POST /auth/ticket`, for those who can't send `Authorization`, which goes before it. It is good once. "
+      + "Without authentication it is ignored.", #"{"type":"string"}"#)
   static let lock = Parameter(
     .query, "lock",
     "Of locks' events only those of paths that begin so, byte by byte; a leading slash is dropped. It asks for none: "

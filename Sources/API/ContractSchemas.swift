@@ -5,7 +5,7 @@ internal import Model
 enum Schemas {
   /// `components.schemas`.
   static var all: String {
-    [units, writes, contexts, locks, search, graph, streams, service].joined(separator: ",")
+    [units, writes, contexts, locks, search, graph, streams, credentials, service].joined(separator: ",")
   }
 
   /// Names of an enumeration as JSON strings.

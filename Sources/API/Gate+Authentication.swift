@@ -25,12 +25,7 @@ struct HeldCredential {
   func holds(for value: UnsafeRawBufferPointer?, _ control: AccessControl, now: UInt64) -> Bool {
     guard generation == control.generation, !principal.isExpired(now: now) else { return false }
     guard let value, let own = self.value else { return value == nil && self.value == nil }
-    guard value.count == own.count else { return false }
-    return own.withUnsafeBytes { own in
-      var difference: UInt8 = 0
-      for index in 0..<own.count { difference |= own[index] ^ value[index] }
-      return difference == 0
-    }
+    return own.withUnsafeBytes { ConstantTime.equal($0, value) }
   }
 }
 
@@ -38,10 +33,13 @@ extension LoopServices {
   /// Who asks. What the request itself brings goes before the certificate that its connection was made with: a bad
   /// credential is refused, however good the certificate is.
   func authenticate(
-    _ exchange: Exchange, _ access: AccessControl
+    _ exchange: Exchange, _ access: AccessControl, _ route: Route.Name?
   ) throws(AuthenticationFailure) -> Caller {
     let now = LoopServices.unixSeconds
-    guard exchange.head.has(.authorization) else { return try authenticateConnection(exchange, access, now) }
+    guard exchange.head.has(.authorization) else {
+      if route == .stream, let ticket = try exchange.ticket() { return try redeem(ticket, exchange, access) }
+      return try authenticateConnection(exchange, access, now)
+    }
     exchange.bearsCredential = true
     // Of two, nobody can say which one is meant.
     guard let run = try? exchange.head.single(.authorization) else { throw .malformedField }
@@ -50,6 +48,16 @@ extension LoopServices {
     exchange.credential = nil
     let bearer = try BearerField.credential(value)
     return try hold(try access.authenticator.verify(bearer: bearer, now: now), value, exchange, access, now)
+  }
+
+  /// A stream's ticket, which is good no more: the stream goes on under what it was made by.
+  private func redeem(
+    _ ticket: [UInt8], _ exchange: Exchange, _ access: AccessControl
+  ) throws(AuthenticationFailure) -> Caller {
+    let principal = try ticket.withUnsafeBufferPointer { text throws(AuthenticationFailure) -> Principal in
+      try access.authenticator.verify(ticket: UnsafeRawBufferPointer(text), in: tickets, now: LogTime.wall)
+    }
+    return .known(principal, access.policy.permissions(of: principal))
   }
 
   private func authenticateConnection(

@@ -32,7 +32,7 @@ extension LoopServices {
     exchange.caller = .unknown
     if let name, name.isOpen(exchange.head) { return nil }
     do throws(AuthenticationFailure) {
-      exchange.caller = try authenticate(exchange, access)
+      exchange.caller = try authenticate(exchange, access, name)
     } catch {
       auditFailure(exchange, error, name ?? .none)
       return Problem(.unauthenticated, "the request needs a credential that is accepted here")
@@ -69,7 +69,7 @@ extension LoopServices {
       else { return nil }
       return denied(exchange, .lockAcquire, .lock(path))
     case .unit, .payload, .units, .contexts, .context, .locks, .lock, .relationships, .stream, .livez,
-      .healthz, .version, .openapi, .none:
+      .healthz, .version, .openapi, .createTicket, .none:
       // What the caller may not read is to look as if it weren't there: the routes see to that.
       return nil
     }

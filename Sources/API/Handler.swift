@@ -84,6 +84,7 @@ extension LoopServices {
       case .searchRelationships: try await searchRelationships(exchange)
       case .metrics: try exposition(exchange)
       case .openapi: try contract(exchange)
+      case .createTicket: try createTicket(exchange)
       case .stream:
         if let connection = try await webSocket(exchange) {
           finish(exchange, .stream)

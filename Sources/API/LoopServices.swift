@@ -19,13 +19,18 @@ public final class LoopServices {
   public var access: AccessControl? {
     didSet { streams.accessChanged(access) }
   }
+  /// Tickets of all loops.
+  public let tickets: TicketBook
   let drafts = UnitDraftPool()
   let publishes: PublishPool
   var requestIDs = RequestIDs()
   /// `/openapi.json`, made when it is first asked for.
   lazy var contractDocument = ContractDocument(version: service.version)
 
-  public init(engine: LoopEngine, service: any ServiceStatus, metrics: APIMetrics) {
+  public init(
+    engine: LoopEngine, service: any ServiceStatus, metrics: APIMetrics, tickets: TicketBook = TicketBook()
+  ) {
+    self.tickets = tickets
     self.engine = engine
     self.service = service
     self.metrics = metrics

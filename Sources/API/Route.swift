@@ -29,6 +29,7 @@ public enum Route {
     case version = "GET /version"
     case metrics = "GET /metrics"
     case openapi = "GET /openapi.json"
+    case createTicket = "POST /auth/ticket"
     case none = "none"
 
     /// Its place in `allCases`.
@@ -57,12 +58,14 @@ public enum Route {
       case .version: 20
       case .metrics: 21
       case .openapi: 22
-      case .none: 23
+      case .createTicket: 23
+      case .none: 24
       }
     }
     func takes(_ method: Method) -> Bool {
       switch self {
-      case .createUnit, .createUnits, .acquireLocks, .search, .searchRelationships: method == .post
+      case .createUnit, .createUnits, .acquireLocks, .search, .searchRelationships, .createTicket:
+        method == .post
       case .changeContext: method == .patch
       case .renewLock: method == .put
       case .releaseLock: method == .delete
@@ -85,7 +88,7 @@ public enum Route {
     /// For `Allow`: all methods of the path that `match` leads to.
     var methods: StaticString {
       switch self {
-      case .createUnit, .createUnits, .search, .searchRelationships: "POST"
+      case .createUnit, .createUnits, .search, .searchRelationships, .createTicket: "POST"
       case .context: "GET, HEAD, PATCH"
       case .locks: "GET, HEAD, POST"
       case .lock: "GET, HEAD, PUT, DELETE"
@@ -116,6 +119,7 @@ public enum Route {
       case .version: ["/version"]
       case .metrics: ["/metrics"]
       case .openapi: ["/openapi.json"]
+      case .createTicket: ["/auth/ticket"]
       case .none: []
       }
     }
@@ -141,10 +145,10 @@ public enum Route {
       case .releaseLock: [.resourcePath, .callingAgent, .holder, .lockID, .force]
       case .relationships: [.unitID, .direction, .relationshipTypes, .depth, .graphLimit]
       case .searchRelationships: []
-      case .stream: [.contexts, .start, .streamTypes, .agents, .events, .lock, .lastEventID]
+      case .stream: [.contexts, .start, .streamTypes, .agents, .events, .lock, .ticket, .lastEventID]
       case .readyz: [.verbose]
       case .openapi: [.ifNoneMatch]
-      case .search, .livez, .healthz, .version, .metrics, .none: []
+      case .search, .livez, .healthz, .version, .metrics, .createTicket, .none: []
       }
     }
   }
@@ -182,6 +186,9 @@ public enum Route {
       if spells(first, "contexts") { return Match(name: .context, subject: second) }
       if spells(first, "search"), spells(second, "relationships") {
         return Match(name: .searchRelationships, subject: nothing)
+      }
+      if spells(first, "auth"), spells(second, "ticket") {
+        return Match(name: .createTicket, subject: nothing)
       }
       return spells(first, "stream") && spells(second, "sse") ? Match(name: .stream, subject: nothing) : nil
     }

@@ -38,6 +38,10 @@ public final class TicketBook: Sendable {
     var order: [(digest: SHA256, number: UInt64)] = []
     var first = 0
     var made: UInt64 = 0
+    /// How long a ticket made now is good, in microseconds.
+    var lifetime: UInt64
+
+    init(lifetime: UInt64) { self.lifetime = lifetime }
 
     mutating func remove(_ digest: SHA256) -> Entry? {
       guard let entry = entries.removeValue(forKey: digest) else { return nil }
@@ -62,11 +66,15 @@ public final class TicketBook: Sendable {
     }
   }
 
-  private let lifetime: UInt64
-  private let state = Mutex(State())
+  private let state: Mutex<State>
 
   /// - Parameter lifetime: of a ticket, in microseconds.
-  public init(lifetime: UInt64 = CredentialLimits.ticketMicroseconds) { self.lifetime = lifetime }
+  public init(lifetime: UInt64 = CredentialLimits.ticketMicroseconds) {
+    state = Mutex(State(lifetime: lifetime))
+  }
+
+  /// Changes how long the tickets that are made from now on are good, in microseconds.
+  public func change(lifetime: UInt64) { state.withLock { $0.lifetime = lifetime } }
 
   /// Tickets that wait to be redeemed.
   public var count: Int { state.withLock { $0.entries.count } }
@@ -79,25 +87,22 @@ public final class TicketBook: Sendable {
     guard let secret = SecureRandom.bytes(32) else { throw .unavailable }
     let text = secret.withUnsafeBytes { Base64.encodeURL($0) }
     guard let digest = text.withUnsafeBytes({ SHA256(of: $0) }) else { throw .unavailable }
-    var end = LogTime(microseconds: now.microseconds + lifetime)
-    if let last = principal.expiresAt, last < end.microseconds / 1_000_000 {
-      end = LogTime(microseconds: last * 1_000_000)
-    }
-    let (expiresAt, bearer) = (end, Principal(ticketOf: principal))
-    let refusal: TicketRefusal? = state.withLock { state in
+    let bearer = Principal(ticketOf: principal)
+    let made: Result<LogTime, TicketRefusal> = state.withLock { state in
       state.forget(until: now)
       guard state.counts[bearer.agent, default: 0] < CredentialLimits.ticketsPerAgentMax else {
-        return .agentLimit
+        return .failure(.agentLimit)
       }
-      guard state.entries.count < CredentialLimits.ticketsMax else { return .limit }
+      guard state.entries.count < CredentialLimits.ticketsMax else { return .failure(.limit) }
+      let last = bearer.expiresAt.map { min($0, CredentialLimits.timeMax) * 1_000_000 } ?? .max
+      let expiresAt = LogTime(microseconds: min(now.microseconds + state.lifetime, last))
       state.made += 1
       state.counts[bearer.agent, default: 0] += 1
       state.entries[digest] = Entry(principal: bearer, expiresAt: expiresAt, number: state.made)
       state.order.append((digest, state.made))
-      return nil
+      return .success(expiresAt)
     }
-    if let refusal { throw refusal }
-    return Ticket(text: text, expiresAt: expiresAt)
+    return Ticket(text: text, expiresAt: try made.get())
   }
 
   /// Redeems a ticket: it is good no more, whatever comes of it. Its principal has agent, roles and end of the one

@@ -1,4 +1,5 @@
 internal import API
+internal import Access
 internal import Engine
 internal import EventLoop
 internal import Glibc
@@ -56,9 +57,15 @@ extension Server {
     return nil
   }
 
+  /// In microseconds.
+  static func ticketLifetime(_ settings: Settings) -> UInt64 {
+    UInt64(settings[Schema.ticketSeconds]) * 1_000_000
+  }
+
   /// Hands what is new to the loops.
   private func adopt(_ next: Configuration) {
     setAccess(next.access)
+    tickets.change(lifetime: Server.ticketLifetime(next.settings))
     let limits = next.connections
     for acceptor in acceptors {
       acceptor.services.engine.loop.perform { acceptor.adopt(limits) }

@@ -44,6 +44,8 @@ public final class Server: @unchecked Sendable {
   let acceptors: [Acceptor]
   private let budget = ConnectionBudget()
   private let status: ServerStatus
+  /// Outlive reloads; what they stand for is looked up again when they are redeemed.
+  let tickets: TicketBook
   /// Posted when something ends: see `Ending`.
   private let ending: Ending
   private let report: StartReport
@@ -84,9 +86,10 @@ public final class Server: @unchecked Sendable {
     let api = APIMetrics(registry)
     let timerLag = ServerMetrics.timerLag(registry)
     status = ServerStatus(version: configuration.version, engine: engine, registry: registry)
+    tickets = TicketBook(lifetime: Server.ticketLifetime(configuration.settings))
     var acceptors: [Acceptor] = []
     for engine in engine.engines {
-      let services = LoopServices(engine: engine, service: status, metrics: api)
+      let services = LoopServices(engine: engine, service: status, metrics: api, tickets: tickets)
       services.access = configuration.access
       acceptors.append(
         Acceptor(services: services, limits: configuration.connections, budget: budget, timerLag: timerLag))

@@ -11,7 +11,7 @@ struct Engram: ParsableCommand {
       configuration is refused.
       """,
     version: Version.text,
-    subcommands: [Serve.self, ConfigCommand.self, Inspect.self, Verify.self])
+    subcommands: [Serve.self, ConfigCommand.self, Token.self, Inspect.self, Verify.self])
 }
 
 enum Version {

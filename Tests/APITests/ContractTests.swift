@@ -1,3 +1,4 @@
+import Access
 import Bytes
 import Glibc
 import HTTP
@@ -209,6 +210,29 @@ import Testing
     let page = try #require(JSON.read(Array(Parameter.limit.schema.utf8)))
     #expect(page["maximum"]?.number == Limits.pageMax)
     #expect(page["default"]?.number == Limits.pageDefault)
+  }
+
+  @Test func `the page of limits has those of credentials`() throws {
+    let page = try text(besideSources: "Sources/API/LIMITS.md")
+    let limits: [(String, Int)] = [
+      ("tokenBytesMax", CredentialLimits.tokenBytesMax), ("jwtBytesMax", CredentialLimits.jwtBytesMax),
+      ("rolesMax", CredentialLimits.rolesMax), ("roleBytesMax", CredentialLimits.roleBytesMax),
+      ("audiencesMax", CredentialLimits.audiencesMax),
+      ("certificateBytesMax", CredentialLimits.certificateBytesMax),
+      ("tokensMax", CredentialLimits.tokensMax),
+      ("tokenFileBytesMax", CredentialLimits.tokenFileBytesMax), ("keysMax", CredentialLimits.keysMax),
+      ("keyFileBytesMax", CredentialLimits.keyFileBytesMax),
+      ("keyIDBytesMax", CredentialLimits.keyIDBytesMax),
+      ("secretBytesMin", CredentialLimits.secretBytesMin),
+      ("secretBytesMax", CredentialLimits.secretBytesMax),
+      ("rsaBits", CredentialLimits.rsaBits.upperBound), ("ticketsMax", CredentialLimits.ticketsMax),
+      ("ticketsPerAgentMax", CredentialLimits.ticketsPerAgentMax),
+      ("ticketMicroseconds", Int(CredentialLimits.ticketMicroseconds)),
+    ]
+    for (name, number) in limits {
+      let rows = page.split(separator: "\n").filter { $0.contains("`\(name)`") }
+      #expect(rows.count == 1 && rows[0].contains("\(number)"), "\(name) \(number)")
+    }
   }
 
   @Test func `the page of limits has each with its number`() throws {

@@ -39,6 +39,7 @@ import Testing
     ("/healthz", .healthz, ""),
     ("/version", .version, ""),
     ("/metrics", .metrics, ""),
+    ("/auth/ticket", .createTicket, ""),
     // What stands for the server's own letters is decoded, what names something is left to its reader.
     ("/%68ealthz", .healthz, ""),
     ("/work%75nit", .createUnit, ""),
@@ -83,7 +84,8 @@ import Testing
     "/contexts/a/", "/contexts/a/workunit", "/openapi", "/openapi.json/", "/contexts/a/workunits/",
     "/contexts/a/b/c", "/workunit/a/relationships/", "/workunits/a/relationships", "/search/relationship",
     "/search/relationships/", "/search/relationships/a",
-    "/unknown", "/metrics/", "/version/", "/livez/", "/readyz/", "/none",
+    "/unknown", "/metrics/", "/version/", "/livez/", "/readyz/", "/none", "/auth", "/auth/",
+    "/auth/tickets", "/auth/ticket/", "/ticket",
     "/lock", "/lock/a", "/Locks", "/locks%2Fa", "/v1/v1/locks",
   ])
   func `any other path leads nowhere`(path: String) {
@@ -105,6 +107,7 @@ import Testing
     .createUnits: [(.post, .createUnits)],
     .search: [(.post, .search)],
     .searchRelationships: [(.post, .searchRelationships)],
+    .createTicket: [(.post, .createTicket)],
     .context: [(.get, .context), (.head, .context), (.patch, .changeContext)],
     .locks: [(.get, .locks), (.head, .locks), (.post, .acquireLocks)],
     .lock: [(.get, .lock), (.head, .lock), (.put, .renewLock), (.delete, .releaseLock)],

@@ -209,6 +209,7 @@ def cases():
             add(f"{method} {path}", lambda r, path=path: (path, None, {}), open=True, absent=200)
     for path in ("/stream", "/stream/sse", "/stream-sse"):
         add(f"HEAD {path}", lambda r, path=path: (f"{path}?context={quoted(r.name)}", None, {}), absent=200)
+    add("POST /auth/ticket", lambda r: ("/auth/ticket", None, {}), there=201, absent=201, hides_nothing=True)
     add("POST /search", lambda r: ("/search", {"query": "", "context_id": r.name}, {}), gate=["search"], **reads, absent=200,
         shows=secret)
     add("POST /search", lambda r: ("/search", {"query": r.name.replace("/", "") + "word"}, {}), gate=["search"], **reads,
