@@ -26,7 +26,7 @@ func suite(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 /// Pages that live beside the code they describe.
 let documents: [String: [String]] = [
   "API": ["LIMITS.md", "ThreatModel.md"],
-  "Access": ["ACCESS.md"],
+  "Access": ["ACCESS.md", "POLICY.md"],
   "Engine": ["READS.md"],
   "EventLoop": ["EVENTLOOP.md"],
   "Search": ["SEARCH.md"],

@@ -323,7 +323,7 @@ import Testing
 
 // MARK: Files of the checkout
 
-private func text(besideSources path: String) throws -> String {
+func text(besideSources path: String) throws -> String {
   let root = "\(#filePath)".split(separator: "/").dropLast(3).joined(separator: "/")
   return try text("/\(root)/\(path)")
 }

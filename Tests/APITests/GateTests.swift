@@ -263,6 +263,14 @@ private final class Written: AuditSink {
     #expect(fenced?.code == .fenceRejected && fenced?.errors.map(\.pointer) == ["/fence"])
   }
 
+  @Test func `the page of policies has every route and verb`() throws {
+    let page = try text(besideSources: "Sources/Access/POLICY.md")
+    for route in Route.Name.allCases where route != .none {
+      #expect(page.contains("`\(route.rawValue)`"), "\(route.rawValue)")
+    }
+    for verb in Verb.allCases { #expect(page.contains("`\(verb.rawValue)`"), "\(verb.rawValue)") }
+  }
+
   @Test func `nobody who isn't known may do anything`() {
     #expect(Caller.unknown.isAuthenticated && Caller.unknown.agent == nil)
     for verb in Verb.allCases { #expect(Caller.unknown.permissions?.allows(verb) == false) }
