@@ -20,6 +20,7 @@ struct Serve: ParsableCommand {
 
   func run() throws {
     Program.installSignals()
+    Program.keepToItself()
     let source = options.source
     let settings: Settings
     let configuration: Configuration
@@ -61,6 +62,13 @@ struct Program {
     Server.prepareSignals()
     signal(SIGPIPE, SIG_IGN)
     signal(SIGHUP) { _ in Server.hungUp() }
+  }
+
+  /// What is stored is for the server and its group: RocksDB makes its files for everybody, and whoever has an account on
+  /// the machine would read there what no policy lets him ask for.
+  static func keepToItself() {
+    let inherited = umask(0o077)
+    umask(inherited | 0o007)
   }
 
   func run() throws(ServerFailure) {

@@ -54,13 +54,15 @@ class IntrudersSuite(unittest.TestCase):
     def ask(cls, credential, method, path, body=None, **fields):
         return cls.client.request(method, path, body, credential.fields | fields)
 
-    def raw(self, data, seconds=20):
-        """The statuses of the answers to what is sent on one connection, up to its end or `seconds` of silence."""
+    def raw(self, data, ends=True, seconds=20):
+        """The statuses of the answers to what is sent on one connection, and all of them as bytes. `ends`: the peer sends
+        no more, so that the server ends the connection; a search or a walk would end with that too."""
         with socket.create_connection(("127.0.0.1", self.server.port), timeout=seconds) as connection:
             answer = b""
             try:
                 connection.sendall(data)
-                connection.shutdown(socket.SHUT_WR)
+                if ends:
+                    connection.shutdown(socket.SHUT_WR)
                 while part := connection.recv(65536):
                     answer += part
             except (BrokenPipeError, ConnectionResetError):
@@ -130,7 +132,8 @@ class IntrudersSuite(unittest.TestCase):
         """All of an answer, without what differs from request to request and what was asked for."""
         content = b"" if body is None else json.dumps(body).encode()
         length = [] if body is None else [f"Content-Length: {len(content)}"]
-        _, answer = self.raw(head(method, path, bearer(credential), "Connection: close", *length, *fields) + content)
+        request = head(method, path, bearer(credential), "Connection: close", *length, *fields) + content
+        _, answer = self.raw(request, ends=False)
         answer = re.sub(rb"(?im)^(date|x-request-id|ratelimit): [^\r]*\r\n", b"", answer)
         return re.sub(rb'"request_id":"[^"]*"', b"", answer).replace(name.encode(), b"NAME")
 

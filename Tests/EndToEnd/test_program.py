@@ -128,6 +128,16 @@ class Neighbours(unittest.TestCase):
         self.assertIn(str(path), done.stderr)
         self.assertEqual(path.read_text(), "a file, no directory")
 
+    def test_what_is_stored_is_for_nobody_else(self):
+        directory = pathlib.Path(scratch_directory(), "made", "here")
+        with Server(directory=str(directory)) as server:
+            with server.client() as client:
+                client.create(unit("a", "x"))
+            until(lambda: (directory / "db" / "CURRENT").exists(), what="the store")
+            paths = [directory, *directory.rglob("*")]
+            self.assertGreater(len(paths), 10)
+            self.assertEqual([str(path) for path in paths if path.stat().st_mode & 0o007], [])
+
     def test_a_data_directory_is_made(self):
         path = os.path.join(scratch_directory(), "a", "b")
         with Server(directory=path) as server, server.client() as client:
