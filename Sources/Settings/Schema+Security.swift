@@ -47,7 +47,7 @@ extension Schema {
       A reload changes providers, but turns authentication neither on nor off.
       """)
   public static let ticketSeconds = Key<Int>(
-    "auth.ticket_seconds", .integer(1...300), .integer(30),
+    "auth.ticket_seconds", .integer(1...300), .integer(30), change: .reload,
     help: "How long a ticket of `POST /auth/ticket` may be used, once.")
   public static let tokenFile = Key<String?>(
     "auth.token.file", .path, example: .text("/etc/engram/tokens"), change: .reload,
