@@ -46,16 +46,21 @@ import Testing
   }
 
   /// The least of three tries: noise comes and goes, a leak stays.
-  private static func leastSpread(_ body: (Int) -> Void) -> Double {
+  private static func leastSpread(_ name: String, _ body: (Int) -> Void) -> Double {
     var least = Double.infinity
-    for _ in 0..<3 where least > tolerance { least = min(least, spread(medians(body))) }
+    for _ in 0..<3 where least > tolerance {
+      let medians = medians(body)
+      least = min(least, spread(medians))
+      let shares = medians.map { "\(Int(($0 / medians[0] * 1000).rounded()))" }.joined(separator: " ")
+      print("timing: \(name), \(prefixes) bytes right: \(shares) thousandths of \(Int(medians[0])) ns")
+    }
     return least
   }
 
   @Test func anEarlyExitIsFoundOut() {
     let secret = (0..<32).map { UInt8($0 * 5 + 3) }
     let guesses = Self.prefixes.map { Self.guess(secret, $0) }
-    let spread = Self.leastSpread { place in
+    let spread = Self.leastSpread("a comparison that stops early") { place in
       guesses[place].withUnsafeBufferPointer { guess in
         secret.withUnsafeBufferPointer { secret in
           guard let a = guess.baseAddress, let b = secret.baseAddress else { return }
@@ -69,7 +74,7 @@ import Testing
   @Test func comparingTakesOneTime() {
     let secret = (0..<32).map { UInt8($0 * 5 + 3) }
     let guesses = Self.prefixes.map { Self.guess(secret, $0) }
-    let spread = Self.leastSpread { place in
+    let spread = Self.leastSpread("the comparison") { place in
       guesses[place].withUnsafeBytes { guess in
         secret.withUnsafeBytes { secret in
           for _ in 0..<Self.calls where ConstantTime.equal(guess, secret) {
@@ -93,7 +98,7 @@ import Testing
         return try #require(Self.guess(secret, right).withUnsafeBytes { SHA256(bytes: $0) })
       }
     }
-    let spread = Self.leastSpread { place in
+    let spread = Self.leastSpread("the look-up") { place in
       for guess in guesses[place] where table.find(guess) != nil { Issue.record("nobody has this token") }
     }
     #expect(spread < Self.tolerance, "\(spread)")
@@ -104,7 +109,7 @@ import Testing
     let token = Array("engram_0123456789abcdef0123456789abcdef".utf8)
     let table = try tokenTable("anna:r:\(digest(String(decoding: token, as: UTF8.self)))")
     let guesses = Self.prefixes.map { right in token.enumerated().map { $0 < right ? $1 : $1 ^ 1 } }
-    let spread = Self.leastSpread { place in
+    let spread = Self.leastSpread("a wrong token") { place in
       guesses[place].withUnsafeBytes { guess in
         for _ in 0..<100 where (try? table.verify(guess, now: 0)) != nil {
           Issue.record("nobody has this token")

@@ -100,16 +100,20 @@ class Keep:
             self.tokens.touch(0o600)
             lines.append(f'[auth.token]\nfile = "{self.tokens}"')
         if "jwt" in providers:
-            lines.append(f'[auth.jwt]\njwks = "{self.jwks}"\nissuer = "https://issuer.example"\naudience = "engram"\nleeway_seconds = 0')
+            lines += [
+                "[auth.jwt]", f'jwks = "{self.jwks}"', 'issuer = "https://issuer.example"', 'audience = "engram"',
+                "leeway_seconds = 0"]
         for roles, verbs, resources in policies:
-            lines.append(f"[[policy]]\nroles = {json.dumps(roles)}\nverbs = {json.dumps(verbs)}\nresources = {json.dumps(resources)}")
+            lines += [
+                "[[policy]]", f"roles = {json.dumps(roles)}", f"verbs = {json.dumps(verbs)}",
+                f"resources = {json.dumps(resources)}"]
         self.config.write_text("\n".join(lines + [more]) + "\n")
 
     def token(self, agent, *roles, expires=None):
         """A new token, whose line stands in the file from now on."""
         flags = [flag for role in roles for flag in ("--role", role)] + (["--expires", expires] if expires else [])
-        made = subprocess.run(
-            [BINARY, "token", "create", "--agent", agent, *flags, "--file", str(self.tokens)], capture_output=True, text=True, check=True)
+        command = [BINARY, "token", "create", "--agent", agent, *flags, "--file", str(self.tokens)]
+        made = subprocess.run(command, capture_output=True, text=True, check=True)
         return made.stdout.strip()
 
     def publish(self, *keys):

@@ -18,7 +18,8 @@ from harness import BINARY, Names, Raw, Server, unit, until
 from test_stream import Follower
 from websocket import WebSocket
 
-EVERYTHING = (["worker"], ["context:read", "context:write", "lock:read", "lock:acquire", "search", "metrics"], ["context/**", "lock/**"])
+EVERYTHING = (
+    ["worker"], ["context:read", "context:write", "lock:read", "lock:acquire", "search", "metrics"], ["context/**", "lock/**"])
 OPEN = ("/livez", "/readyz", "/healthz", "/version", "/openapi.json")
 STREAMS = ("/stream", "/stream/sse", "/stream-sse")
 
@@ -28,7 +29,7 @@ class AuthenticationSuite(unittest.TestCase):
     def setUpClass(cls):
         cls.server = Server(start=False, loops=2)
         cls.addClassCleanup(cls.server.discard)
-        cls.keep = Keep(pathlib.Path(cls.server.directory).parent / (pathlib.Path(cls.server.directory).name + "-keep"), [EVERYTHING])
+        cls.keep = Keep(cls.server.directory + "-keep", [EVERYTHING])
         cls.keys = {name: Key(name, cls.keep.directory) for name in ("HS256", "RS256", "ES256", "EdDSA")}
         cls.keep.publish(*cls.keys.values())
         cls.anna, cls.bob = cls.keep.token("anna", "worker"), cls.keep.token("bob", "worker")
@@ -71,7 +72,9 @@ class AuthenticationSuite(unittest.TestCase):
     def test_only_what_tells_of_nothing_is_open(self):
         for path in OPEN:
             self.assertEqual(self.client.get(path).status, 200, path)
-        for path in ("/contexts", "/contexts/a", "/locks", "/locks/a", "/metrics", "/workunits/a", "/stream", "/readyz?verbose", "/nowhere"):
+        for path in (
+                "/contexts", "/contexts/a", "/locks", "/locks/a", "/metrics", "/workunits/a", "/stream", "/readyz?verbose",
+                "/nowhere"):
             self.refused(self.client.get(path), presented=False)
         for path in ("/workunit", "/workunits", "/locks", "/search", "/auth/ticket"):
             self.refused(self.client.request("POST", path, body={}), presented=False)
@@ -99,7 +102,8 @@ class AuthenticationSuite(unittest.TestCase):
                 f"Bearer {self.anna[:-1]}", f"Bearer {self.anna}A", f"Bearer {self.anna.upper()}", f"Bearer {self.anna}=",
                 f"Bearer {hashlib.sha256(self.anna.encode()).hexdigest()}", "Bearer " + "a" * 9000):
             self.refused(self.client.get("/contexts", {"Authorization": value}))
-        twice = f"GET /contexts HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {self.anna}\r\nAuthorization: Bearer {self.anna}\r\n\r\n"
+        field = f"Authorization: Bearer {self.anna}\r\n"
+        twice = f"GET /contexts HTTP/1.1\r\nHost: localhost\r\n{field}{field}\r\n"
         with Raw(self.server.port) as raw:
             self.refused(raw.send(twice.encode()).answer())
 
@@ -204,7 +208,9 @@ class AuthenticationSuite(unittest.TestCase):
 
     def test_what_is_no_ticket_is_refused(self):
         first, second = self.ticket(), self.ticket()
-        for query in ("ticket=", f"ticket={first[:-1]}", f"ticket={first}A", f"ticket={self.anna}", f"ticket={first}&ticket={second}", "ticket=%zz"):
+        for query in (
+                "ticket=", f"ticket={first[:-1]}", f"ticket={first}A", f"ticket={self.anna}", f"ticket={first}&ticket={second}",
+                "ticket=%zz"):
             self.refused(self.client.get(f"/stream/sse?{query}"))
 
     def test_a_field_goes_before_a_ticket_and_must_be_right(self):
@@ -326,7 +332,8 @@ class TokenCommandSuite(unittest.TestCase):
     def test_lines_are_appended_whole(self):
         self.file.touch(0o600)
         self.file.write_text("# no end of line")
-        many = [subprocess.Popen([BINARY, "token", "create", "--agent", f"a{n}", "--file", str(self.file)], stdout=subprocess.DEVNULL) for n in range(12)]
+        command = [BINARY, "token", "create", "--file", str(self.file), "--agent"]
+        many = [subprocess.Popen([*command, f"a{n}"], stdout=subprocess.DEVNULL) for n in range(12)]
         self.assertEqual([one.wait() for one in many], [0] * 12)
         lines = self.file.read_text().splitlines()
         self.assertEqual(lines[0], "# no end of line")
@@ -340,12 +347,15 @@ class TokenCommandSuite(unittest.TestCase):
             line = self.create("--agent", "a", "--expires", text).stderr
             ends = time.mktime(time.strptime(re.search(r":(\d{4}-.*)\.0+Z$", line)[1], "%Y-%m-%dT%H:%M:%S")) - time.timezone
             self.assertAlmostEqual(ends - now, seconds, delta=30)
-        self.assertTrue(self.create("--agent", "a", "--expires", "2099-01-31T00:00:00Z").stderr.endswith(":2099-01-31T00:00:00.000000Z\n"))
+        line = self.create("--agent", "a", "--expires", "2099-01-31T00:00:00Z").stderr
+        self.assertTrue(line.endswith(":2099-01-31T00:00:00.000000Z\n"), line)
         for text in ("", "0s", "-5m", "5", "1y", "yesterday", "2001-01-01T00:00:00Z", "99999999999d", "+5m"):
             self.assertEqual(self.create("--agent", "a", f"--expires={text}").returncode, 64, text)
 
     def test_what_is_wrong_is_refused(self):
-        for arguments in ((), ("--agent", ""), ("--agent", "a\nb"), ("--agent", "a" * 257), ("--agent", "a", "--role", ""), ("--agent", "a", "--role", "r" * 129)):
+        for arguments in (
+                (), ("--agent", ""), ("--agent", "a\nb"), ("--agent", "a" * 257), ("--agent", "a", "--role", ""),
+                ("--agent", "a", "--role", "r" * 129)):
             made = self.create(*arguments, "--file", str(self.file))
             self.assertEqual((made.returncode, made.stdout), (64, ""), arguments)
         self.assertFalse(self.file.exists())
