@@ -254,7 +254,7 @@ static void open_all(int port, const char *path, int contexts, int slow, int slo
     size_t length = is_websocket
         ? websocket_request(head, sizeof head, filled)
         : (size_t)snprintf(
-              head, sizeof head, "GET %s HTTP/1.1\r\nHost: engram\r\nAccept: text/event-stream\r\n\r\n", filled);
+              head, sizeof head, "GET %s HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n", filled);
     send_whole(s->file, head, length);
     watch(poller, s->file, (uint32_t)n);
     opening++;

@@ -255,7 +255,7 @@ static uint64_t next_random(void) {
 static size_t websocket_request(char *out, size_t room, const char *path) {
   return (size_t)snprintf(
       out, room,
-      "GET %s HTTP/1.1\r\nHost: engram\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+      "GET %s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
       "Sec-WebSocket-Key: " WEBSOCKET_KEY "\r\n\r\n", path);
 }
 

@@ -37,7 +37,7 @@ def post(port, rate, seconds, connections, files):
         with open(path, "rb") as file:
             body = file.read()
         requests.append(
-            b"POST /workunit HTTP/1.1\r\nHost: engram\r\nContent-Type: application/json\r\n"
+            b"POST /workunit HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
     selector = selectors.DefaultSelector()
     free = []
@@ -73,7 +73,7 @@ def read(port, rate, seconds, contexts):
     the one before it still runs is timed from when it was due: a stall counts for every read that it delayed."""
     wire = connect(port)
     requests = [
-        f"GET /workunits/{context}?limit=100&reverse=true HTTP/1.1\r\nHost: engram\r\n\r\n".encode()
+        f"GET /workunits/{context}?limit=100&reverse=true HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
         for context in contexts]
     buffer = bytearray(4 << 20)
     view = memoryview(buffer)

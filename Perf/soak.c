@@ -128,7 +128,7 @@ static void make_post(struct connection *c) {
   char *out = c->request.bytes;
   size_t used = (size_t)sprintf(
       out,
-      "POST /%s HTTP/1.1\r\nHost: engram\r\nContent-Type: application/json\r\nPrefer: return=minimal\r\n"
+      "POST /%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nPrefer: return=minimal\r\n"
       "Content-Length: %zu\r\n\r\n%s",
       batch > 1 ? "workunits" : "workunit", body, batch > 1 ? "[" : "");
   for (int n = 0; n < batch; n++) {
@@ -144,7 +144,7 @@ static void make_post(struct connection *c) {
 static void make_read(struct connection *c) {
   if (!c->request.bytes) c->request.bytes = malloc(c->capacity = 256);
   c->request.count = (size_t)sprintf(
-      c->request.bytes, "GET /workunits/soak-%d?limit=100&reverse=true HTTP/1.1\r\nHost: engram\r\n\r\n", next_context());
+      c->request.bytes, "GET /workunits/soak-%d?limit=100&reverse=true HTTP/1.1\r\nHost: localhost\r\n\r\n", next_context());
 }
 
 static void push(struct connection *c) {

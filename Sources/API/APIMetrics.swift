@@ -1,3 +1,4 @@
+internal import Access
 internal import HTTP
 internal import Model
 public import Telemetry
@@ -12,6 +13,8 @@ public final class APIMetrics: Sendable {
   private let responses: [Counter]
   /// By raw value of `ErrorCode`.
   private let problems: [Counter]
+  /// For each scope of rates, by kind.
+  private let rateRefusals: [Counter]
   /// By raw value of `StreamFormat`.
   private let streams: [Gauge]
   let laggingStreams: Gauge
@@ -36,6 +39,13 @@ public final class APIMetrics: Sendable {
       registry.counter(
         "engram_http_problems_total", "Answers that are a problem document, by its code.",
         [Label("code", "\(code.name)")])
+    }
+    rateRefusals = RateLimiter.Scope.allCases.flatMap { scope in
+      RateKind.allCases.map { kind in
+        registry.counter(
+          "engram_rate_limited_total", "Requests and messages refused because a bucket was too empty.",
+          [Label("scope", "\(scope)"), Label("kind", "\(kind)")])
+      }
     }
     streams = StreamFormat.allCases.map { format in
       registry.gauge(
@@ -106,6 +116,10 @@ public final class APIMetrics: Sendable {
     let place = Int(status) - 100
     guard place >= 0, place < APIMetrics.statusesMax else { return }
     responses[route.index * APIMetrics.statusesMax + place].add()
+  }
+
+  func countRefusal(_ scope: RateLimiter.Scope, _ kind: RateKind) {
+    rateRefusals[scope.rawValue * RateKind.count + kind.rawValue].add()
   }
 
   func count(_ code: ErrorCode) { problems[Int(code.rawValue)].add() }

@@ -45,6 +45,7 @@ extension LoopServices {
       if let problem = try readLines(exchange, isWhole: true) { throw problem }
     }
     guard request.count > 0 else { throw Problem(.invalidRequest, "the batch has no units") }
+    if let problem = admitBatch(exchange, units: request.count) { throw problem }
     try await append(request, .createUnits, exchange)
   }
 

@@ -97,6 +97,7 @@ extension LoopServices {
     let context = Array(body.head) + body.last
     let pinned = try await withPinned ? self.pinned(entry.record) : nil
     let recent = try await withRecent ? self.recent(id, entry.lastSequence) : nil
+    try exchange.requireRoom()
     answer(exchange, context, pinned, recent, tag)
   }
 

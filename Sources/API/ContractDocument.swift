@@ -77,6 +77,14 @@ struct ContractDocument: Sendable {
       #"{"required":true,"schema":{"type":"string","pattern":"^bytes ([0-9]+-[0-9]+|\\*)/[0-9]+$"}}"#
     ),
     ("X-Content-Type-Options", #"{"required":true,"schema":{"const":"nosniff"}}"#),
+    (
+      "RateLimit",
+      #"{"required":false,"schema":{"type":"string"},"description":"Where rates are limited: what is left (r), and the seconds until all of it is back (t)."}"#
+    ),
+    (
+      "RateLimit-Policy",
+      #"{"required":false,"schema":{"type":"string"},"description":"Where rates are limited: how much (q) in how many seconds (w)."}"#
+    ),
     ("Cache-Control", #"{"required":true,"schema":{"const":"no-store"}}"#),
     ("X-Accel-Buffering", #"{"required":true,"schema":{"const":"no"}}"#),
     (
@@ -191,12 +199,15 @@ struct ContractDocument: Sendable {
 
   private static func text(_ answer: Operation.Answer, isHead: Bool) -> String {
     var members = [
-      #""description":\#(quoted(answer.summary)),"headers":{\#(references(["X-Request-ID"] + answer.fields))}"#
+      #""description":\#(quoted(answer.summary)),"headers":{\#(references(everyField + answer.fields))}"#
     ]
     if !answer.content.isEmpty, !isHead { members.append(#""content":{\#(text(answer.content))}"#) }
     if let links = answer.links, !isHead { members.append(#""links":{\#(links)}"#) }
     return members.joined(separator: ",")
   }
+
+  /// What every answer has, and what it has where rates are limited.
+  private static let everyField = ["X-Request-ID", "X-Content-Type-Options", "RateLimit", "RateLimit-Policy"]
 
   private static func references(_ fields: [String]) -> String {
     fields.map { ##"\##(quoted($0)):{"$ref":"#/components/headers/\##($0)"}"## }.joined(separator: ",")
@@ -211,8 +222,12 @@ struct ContractDocument: Sendable {
     func add(_ status: Int, _ code: ErrorCode) {
       if codes[status]?.contains(code) != true { codes[status, default: []].append(code) }
     }
-    // 503 to anyone: bodies that are gathered have a limit together. 500: a fault of ours.
-    let everywhere: [ErrorCode] = [.invalidRequest, .payloadTooLarge, .headTooLarge, .internal, .unavailable]
+    // 503 to anyone: bodies that are gathered have a limit together. 500: a fault of ours. 403: `Host` and `Origin`,
+    // 429: rates and caps.
+    let everywhere: [ErrorCode] = [
+      .invalidRequest, .payloadTooLarge, .headTooLarge, .internal, .unavailable, .permissionDenied,
+      .rateLimited,
+    ]
     for code in everywhere + operation.security.refusals + operation.refusals { add(code.status, code) }
     for error in HTTPError.allCases { add(error.status.code, Exchange.code(of: error)) }
     return codes.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
@@ -221,7 +236,7 @@ struct ContractDocument: Sendable {
   private static func problems(_ operation: Operation, isHead: Bool) -> [String] {
     refusals(operation).map { status, codes in
       let phrase = Status(rawValue: UInt16(status))?.phrase ?? ""
-      var fields = ["X-Request-ID"]
+      var fields = everyField
       if codes.contains(where: \.asksToRetry) { fields.append("Retry-After") }
       if codes.contains(.unauthenticated) { fields.append("WWW-Authenticate") }
       if codes.contains(.upgradeRequired) { fields += ["Upgrade", "Sec-WebSocket-Version"] }

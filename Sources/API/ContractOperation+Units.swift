@@ -81,13 +81,13 @@ extension Operation {
     answers: [
       Answer(
         status: .ok, summary: "All of them: as text if they were posted as text, else as bytes.",
-        fields: ["ETag", "Accept-Ranges", "X-Content-Type-Options"], content: bytes),
+        fields: ["ETag", "Accept-Ranges"], content: bytes),
       Answer(
         status: .partialContent, summary: "The range that was asked for.",
-        fields: ["ETag", "Accept-Ranges", "Content-Range", "X-Content-Type-Options"], content: bytes),
+        fields: ["ETag", "Accept-Ranges", "Content-Range"], content: bytes),
       Answer(
         status: .notModified, summary: "The caller has them.",
-        fields: ["ETag", "Accept-Ranges", "X-Content-Type-Options"]),
+        fields: ["ETag", "Accept-Ranges"]),
       Answer(
         status: .rangeNotSatisfiable, summary: "The range begins beyond the end.", fields: ["Content-Range"]),
     ], refusals: [.notFound, .unavailable])

@@ -8,8 +8,10 @@ internal import Router
 final class EventStream: SocketDelegate, FollowerOwner, @unchecked Sendable {
   private let follower: Follower
 
-  init(socket: Socket, hub: StreamHub, caller: Caller) {
-    follower = Follower(socket: socket, hub: hub, format: .sse, caller: caller)
+  init(_ exchange: Exchange) {
+    follower = Follower(
+      socket: exchange.socket, hub: exchange.services.streams, format: .sse, caller: exchange.caller,
+      lease: exchange.lease)
   }
 
   /// Takes over the socket, whose response head is in the outbox. That `start` is kept was found out in this turn.

@@ -24,13 +24,15 @@ extension Exchange {
     _ fields: (inout ByteWriter) -> Void, body: (inout ByteWriter) -> Void
   ) {
     self.status = status.rawValue
-    let room = ResponseHead.bytesMax + Limits.requestIDBytesMax + fieldBytes + bodyBytes
+    let furtherBytes = furtherFieldBytes
+    let room = ResponseHead.bytesMax + Limits.requestIDBytesMax + fieldBytes + furtherBytes + bodyBytes
     let memory = socket.output.reserve(room)
     var writer = ByteWriter(memory, capacity: room)
     let answer = ResponseHead(
       status, media, length: length.map { UInt64($0) }, persistence: Persistence(head, keep: keeps))
     withRequestID { answer.begin(&writer, date: services.date, requestID: $0) }
     fields(&writer)
+    if furtherBytes > 0 { writeFurtherFields(to: &writer) }
     writer.endHead()
     body(&writer)
     socket.output.commit(writer.count)
@@ -72,7 +74,7 @@ extension Exchange {
     let body = withRequestID { problem.json(requestID: $0, status: Int(status.rawValue)) }
     begin(status, .problem, length: body.count, fieldBytes: 128) { writer in
       if let allow { writer.field("Allow", allow) }
-      if problem.code.asksToRetry { writer.field("Retry-After", 1) }
+      if problem.code.asksToRetry { writer.field("Retry-After", max(retrySeconds, 1)) }
       if problem.code == .unauthenticated {
         // RFC 6750, section 3: what is wrong with a credential nobody is told.
         writer.field(

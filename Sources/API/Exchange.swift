@@ -47,6 +47,16 @@ public final class Exchange {
   var credential: HeldCredential?
   /// The certificate that the peer has proved to be its own in the handshake.
   public var certificate: PeerCertificate?
+  /// What the connection takes of what is shared; nil in tests.
+  public var lease: ConnectionLease?
+  /// What the answer says to pages of other origins.
+  var crossOrigin = CrossOrigin.off
+  /// What the buckets have said to this request.
+  var rateNotice: RateNotice?
+  /// What `Retry-After` says, if it is more than a second.
+  var retrySeconds: UInt64 = 0
+  /// The request asks what a page may ask for.
+  var isPreflight = false
 
   public init(socket: Socket, services: LoopServices) {
     self.socket = socket
@@ -82,6 +92,10 @@ public final class Exchange {
     lines = UnitLines()
     refusal = nil
     bearsCredential = false
+    crossOrigin = .off
+    rateNotice = nil
+    retrySeconds = 0
+    isPreflight = false
   }
 
   func bytes(_ run: ByteRun) -> UnsafeRawBufferPointer { run.bytes(in: headBytes) }

@@ -29,6 +29,8 @@ final class Follower: TimerTarget, @unchecked Sendable {
   let format: StreamFormat
   private let hub: StreamHub
   private(set) var viewing: Viewing
+  /// Given back when the connection has ended.
+  private let lease: ConnectionLease?
   private var owner: (any FollowerOwner)?
   private var session: SubscriberSession
   private(set) var subscription: Subscription?
@@ -49,8 +51,11 @@ final class Follower: TimerTarget, @unchecked Sendable {
   /// What of the outbox counts against the budget of all.
   private var chargedBytes = 0
 
-  init(socket: Socket, hub: StreamHub, format: StreamFormat, caller: Caller) {
+  init(
+    socket: Socket, hub: StreamHub, format: StreamFormat, caller: Caller, lease: ConnectionLease? = nil
+  ) {
     self.socket = socket
+    self.lease = lease
     self.hub = hub
     self.format = format
     viewing = Viewing(caller)
@@ -389,5 +394,6 @@ final class Follower: TimerTarget, @unchecked Sendable {
     slot = nil
     subscription = nil
     owner = nil
+    lease?.end()
   }
 }

@@ -55,6 +55,7 @@ extension LoopServices {
   ) -> AuditEvent {
     var event = AuditEvent(kind, outcome)
     event.requestID = exchange.withRequestID { [UInt8]($0) }
+    event.address = exchange.address
     event.agent = exchange.caller.principal?.agent ?? exchange.namedAgent
     return event
   }

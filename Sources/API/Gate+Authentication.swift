@@ -46,6 +46,7 @@ extension LoopServices {
     let value = exchange.bytes(run)
     if let held = exchange.credential, held.holds(for: value, access, now: now) { return held.caller }
     exchange.credential = nil
+    guard mayAuthenticate(exchange) == nil else { throw .tooOften }
     let bearer = try BearerField.credential(value)
     return try hold(try access.authenticator.verify(bearer: bearer, now: now), value, exchange, access, now)
   }
@@ -66,6 +67,7 @@ extension LoopServices {
     guard access.authenticator.takesCertificates else { throw .missing }
     if let held = exchange.credential, held.holds(for: nil, access, now: now) { return held.caller }
     exchange.credential = nil
+    guard mayAuthenticate(exchange) == nil else { throw .tooOften }
     guard let certificate = exchange.certificate else { throw .missing }
     exchange.bearsCredential = true
     return try hold(

@@ -10,11 +10,11 @@ extension LoopServices {
   /// is stored, the route itself decides by `exchange.caller`.
   /// - Returns: what the request is refused with; also kept by the exchange.
   public func admit(_ exchange: Exchange) -> Problem? {
-    guard let access else {
-      exchange.caller = .open
-      return nil
+    exchange.caller = access == nil ? .open : .unknown
+    exchange.refusal = door(exchange)
+    if let access, exchange.refusal == nil, !exchange.isPreflight {
+      exchange.refusal = refusal(exchange, access)
     }
-    exchange.refusal = refusal(exchange, access)
     return exchange.refusal
   }
 
@@ -29,14 +29,16 @@ extension LoopServices {
   private func refusal(_ exchange: Exchange, _ access: AccessControl) -> Problem? {
     let route = Route.match(exchange.head.path, in: exchange.headBytes)
     let name = route?.name.taking(exchange.head.method)
-    exchange.caller = .unknown
     if let name, name.isOpen(exchange.head) { return nil }
     do throws(AuthenticationFailure) {
       exchange.caller = try authenticate(exchange, access, name)
     } catch {
       auditFailure(exchange, error, name ?? .none)
+      if error == .tooOften, let problem = mayAuthenticate(exchange) { return problem }
+      if exchange.bearsCredential { countFailure(exchange) }
       return Problem(.unauthenticated, "the request needs a credential that is accepted here")
     }
+    if let problem = exchange.withAgent({ charge(exchange, agent: $0) }) ?? nil { return problem }
     guard let route, let name, let permissions = exchange.caller.permissions else { return nil }
     return denial(exchange, name, route.subject, permissions)
   }

@@ -33,6 +33,11 @@ extension LoopServices {
       refuse(exchange, refusal)
       return true
     }
+    if exchange.isPreflight {
+      answerPreflight(exchange)
+      finish(exchange, .none)
+      return true
+    }
     exchange.route = Route.match(exchange.head.path, in: exchange.headBytes)
     guard let route = exchange.route else {
       exchange.answer(Problem(.notFound, "there is nothing at this path"))
@@ -65,6 +70,7 @@ extension LoopServices {
   public func handle(_ exchange: Exchange) async -> Disposition {
     guard let route = exchange.route else { return .answered }
     do throws(Problem) {
+      if route.name.mayAnswerMuch { try exchange.requireRoom() }
       switch route.name {
       case .createUnit: try await createUnit(exchange)
       case .createUnits: try await createUnits(exchange)

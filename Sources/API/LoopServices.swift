@@ -21,6 +21,10 @@ public final class LoopServices {
   }
   /// Tickets of all loops.
   public let tickets: TicketBook
+  /// What agents and addresses may ask for in a time; nil: anything.
+  public var rates: RateLimiter?
+  /// What pages of browsers may do; nil: anything, in tests.
+  public var browser: BrowserRules?
   let drafts = UnitDraftPool()
   let publishes: PublishPool
   var requestIDs = RequestIDs()

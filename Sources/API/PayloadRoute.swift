@@ -58,7 +58,6 @@ extension LoopServices {
     var tag = tag
     tag.withUTF8 { writer.field("ETag", UnsafeRawBufferPointer($0)) }
     writer.field("Accept-Ranges", "bytes")
-    writer.field("X-Content-Type-Options", "nosniff")
   }
 
   private func send(_ unit: EventView, _ count: Int, _ range: Range<Int>, to exchange: Exchange) {

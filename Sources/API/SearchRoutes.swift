@@ -20,7 +20,9 @@ extension LoopServices {
       answer = .failure(error)
     }
     exchange.waits(for: nil)
-    exchange.answer(.ok, .json, try answer.get())
+    let found = try answer.get()
+    try exchange.requireRoom()
+    exchange.answer(.ok, .json, found)
   }
 }
 

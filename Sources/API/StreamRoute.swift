@@ -18,14 +18,14 @@ extension LoopServices {
       start = try await position(of: cursor, at: resumed == nil ? "/after" : "/Last-Event-ID")
     }
     try renewCaller(exchange)
+    if !exchange.isHeadOnly { try beginStream(exchange) }
     exchange.keeps = false
     exchange.begin(.ok, .eventStream, length: nil, fieldBytes: 96) { writer in
       writer.field("Cache-Control", "no-store")
       writer.field("X-Accel-Buffering", "no")
     }
     guard !exchange.isHeadOnly else { return }
-    EventStream(socket: exchange.socket, hub: streams, caller: exchange.caller).begin(
-      subscription, after: start)
+    EventStream(exchange).begin(subscription, after: start)
   }
 
   /// The position of a cursor, from which a stream may start in this turn.

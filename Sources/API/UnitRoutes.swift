@@ -18,6 +18,7 @@ extension LoopServices {
     guard let unit = page.units.first, exchange.caller.sees(unit) else {
       throw Problem(.notFound, "there is no unit with this id")
     }
+    try exchange.requireRoom()
     return page
   }
 

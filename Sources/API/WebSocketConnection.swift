@@ -1,3 +1,5 @@
+// Longer than most files: one connection from its handshake to its end, whose parts are understood together.
+internal import Access
 internal import Bytes
 internal import Engine
 internal import EventLoop
@@ -18,6 +20,9 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
 {
   private let services: LoopServices
   private let follower: Follower
+  private let lease: ConnectionLease?
+  /// Whose credential the connection was opened with: what it sends counts against that agent.
+  private let credentialAgent: [UInt8]?
   /// The agent of the upgrade, which that of each unit must be; empty if it names none.
   private let agent: [UInt8]
   private var reader: WebSocketReader
@@ -48,6 +53,8 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
   /// The server goes away: publishes are still answered, no more are taken.
   private var isLeaving = false
 
+  /// What the memory of messages counts against.
+  private var bodies: (any BodyBudget)? { lease ?? services.bodies }
   private var socket: Socket { follower.socket }
   private var now: UInt64 { follower.socket.loop.now }
 
@@ -57,8 +64,11 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
     services = exchange.services
     self.agent = agent
     first = (subscription, start)
+    lease = exchange.lease
+    credentialAgent = exchange.withAgent { [UInt8]($0) }
     follower = Follower(
-      socket: exchange.socket, hub: exchange.services.streams, format: .webSocket, caller: exchange.caller)
+      socket: exchange.socket, hub: exchange.services.streams, format: .webSocket, caller: exchange.caller,
+      lease: exchange.lease)
     reader = WebSocketReader(limits: .ofMessages)
     // The follower keeps time, with a phase of its own.
     heartbeat = WebSocketHeartbeat(now: exchange.socket.loop.now, phase: 0)
@@ -129,8 +139,8 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
     let bytes = reader.heldBytes
     guard bytes != gatheredBytes else { return }
     if bytes < gatheredBytes {
-      services.bodies?.uncharge(gatheredBytes - bytes)
-    } else if services.bodies?.charge(bytes - gatheredBytes) == false {
+      bodies?.uncharge(gatheredBytes - bytes)
+    } else if bodies?.charge(bytes - gatheredBytes) == false {
       perform(closing.close(.tryAgainLater, now: now), reason: "too many large messages are being received")
       return follower.end(.refused)
     }
@@ -184,6 +194,7 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
         publish = taken
         return taken.request.addDraft()
       }
+      try admit(found, bytes: text.count)
       switch found {
       case .ping: WebSocketReply.pong(to: socket.output)
       case .unsubscribe: follower.unsubscribe()
@@ -200,6 +211,18 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
       if let publish { services.publishes.give(publish) }
       refuse(error, ref: message.ref)
     }
+  }
+
+  /// Throws if the agent, or the address, sends too much: the message is refused, and the connection lives.
+  private func admit(_ message: WebSocketMessage, bytes: Int) throws(Problem) {
+    guard services.rates != nil else { return }
+    var costs = RateCosts()
+    costs.bytes = UInt64(bytes)
+    switch message {
+    case .publish: costs.publishes = 1
+    case .subscribe, .unsubscribe, .ping: costs.requests = 1
+    }
+    try services.admitMessage(costs, from: lease?.address ?? .unknown, agent: credentialAgent, now: now)
   }
 
   private func refuse(_ problem: Problem, ref: some Collection<UInt8>) {
@@ -245,7 +268,7 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
     } else {
       publish.keep(text)
     }
-    guard let bodies = services.bodies, publish.chargedBytes < publish.heldBytes else { return }
+    guard let bodies = bodies, publish.chargedBytes < publish.heldBytes else { return }
     if bodies.charge(publish.heldBytes - publish.chargedBytes) {
       publish.chargedBytes = publish.heldBytes
     } else {
@@ -297,7 +320,7 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
     inFlight -= 1
     inFlightBytes -= publish.heldBytes
     services.metrics.publishesInFlight.subtract()
-    if publish.chargedBytes > 0 { services.bodies?.uncharge(publish.chargedBytes) }
+    if publish.chargedBytes > 0 { bodies?.uncharge(publish.chargedBytes) }
     publish.chargedBytes = 0
     services.publishes.give(publish)
     if inFlight == 0 {
@@ -390,7 +413,7 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
   func socketClosed(_ s: Socket, reason: SocketCloseReason) {
     socket.loop.cancel(timer)
     perform(closing.inputEnded())
-    if gatheredBytes > 0 { services.bodies?.uncharge(gatheredBytes) }
+    if gatheredBytes > 0 { bodies?.uncharge(gatheredBytes) }
     gatheredBytes = 0
     held = HeldInput()
     follower.close()

@@ -25,6 +25,7 @@ extension LoopServices {
     var start: Position?
     if let cursor = try query.one("after") { start = try await position(of: cursor, at: "/after") }
     try renewCaller(exchange)
+    try beginStream(exchange)
     answer(exchange, handshake)
     return WebSocketConnection(exchange, agent: agent, subscription, after: start)
   }

@@ -22,7 +22,7 @@ public struct AuditEvent: Sendable, Equatable {
     case dropped
 
     /// Whether peers can bring it about as often as they like.
-    var isByPeer: Bool { self == .authenticationFailure || self == .denial }
+    public var isByPeer: Bool { self == .authenticationFailure || self == .denial }
   }
 
   public enum Outcome: String, Sendable {

@@ -31,4 +31,6 @@ public enum AuthenticationFailure: String, Error, Sendable, CaseIterable {
   /// The certificate has no name of the kind that is asked for, or several.
   case certificateName = "certificate_name"
   case ticket
+  /// Its address has failed so often that it wasn't looked at.
+  case tooOften = "too_often"
 }

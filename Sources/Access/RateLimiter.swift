@@ -34,6 +34,8 @@ public final class RateLimiter: Sendable {
     self.settings = settings
     agents = settings.agent.isLimited ? (0..<RateLimiter.parts).map { _ in Part(settings.agent) } : []
     addresses = settings.address.isLimited ? (0..<RateLimiter.parts).map { _ in Part(settings.address) } : []
+    limitsAgents = settings.agent.limitsRequests
+    limitsAddresses = settings.address.limitsRequests
     policies = Scope.allCases.map { scope in
       RateKind.allCases.map {
         RateFields.policy(scope, $0, scope == .agent ? settings.agent[$0] : settings.address[$0])
@@ -41,8 +43,9 @@ public final class RateLimiter: Sendable {
     }
   }
 
-  public var limitsAgents: Bool { !agents.isEmpty }
-  public var limitsAddresses: Bool { !addresses.isEmpty }
+  /// Whether each request, and not only a failed authentication, counts.
+  public let limitsAgents: Bool
+  public let limitsAddresses: Bool
 
   /// Takes what a request costs its agent; nothing if any bucket hasn't enough.
   public func admit(agent: UnsafeRawBufferPointer, _ costs: RateCosts, now: UInt64) -> RateVerdict {
@@ -66,19 +69,38 @@ public final class RateLimiter: Sendable {
   }
 
   public func charge(_ address: ClientAddress, _ costs: RateCosts, now: UInt64) {
-    guard limitsAddresses else { return }
+    guard settings.address.isLimited else { return }
     let key = key(address)
     addresses[part(key)].table.withLock { $0.charge(key, costs, now: now) }
   }
 
   /// Whether an address may try to authenticate: it hasn't failed too often.
   public func mayAuthenticate(_ address: ClientAddress, now: UInt64) -> RateVerdict {
-    guard limitsAddresses, settings.address.failures.isLimited else { return RateVerdict() }
+    guard settings.address.failures.isLimited else { return RateVerdict() }
     var costs = RateCosts()
     costs.failures = 1
     let key = key(address)
     return addresses[part(key)].table.withLock { $0.look(key, costs, now: now) }
   }
+
+  /// Whether an agent, and an address, may append anything at all: for a batch, whose units are counted once it is read.
+  public func mayPublish(agent: UnsafeRawBufferPointer, now: UInt64) -> RateVerdict {
+    guard limitsAgents, settings.agent.publishes.isLimited else { return RateVerdict() }
+    let key = key(agent)
+    return agents[part(key)].table.withLock { $0.look(key, RateLimiter.onePublish, now: now) }
+  }
+
+  public func mayPublish(_ address: ClientAddress, now: UInt64) -> RateVerdict {
+    guard limitsAddresses, settings.address.publishes.isLimited else { return RateVerdict() }
+    let key = key(address)
+    return addresses[part(key)].table.withLock { $0.look(key, RateLimiter.onePublish, now: now) }
+  }
+
+  private static let onePublish: RateCosts = {
+    var costs = RateCosts()
+    costs.publishes = 1
+    return costs
+  }()
 
   /// What stands in `RateLimit-Policy` for a bucket.
   func policy(_ scope: Scope, _ kind: RateKind) -> String { policies[scope.rawValue][kind.rawValue] }

@@ -54,7 +54,12 @@ public struct RateSet: Sendable, Equatable {
     }
   }
 
-  public var isLimited: Bool { RateKind.allCases.contains { self[$0].isLimited } }
+  public var isLimited: Bool { limitsRequests || failures.isLimited }
+
+  /// Whether something else than failures is limited.
+  var limitsRequests: Bool {
+    requests.isLimited || bytes.isLimited || publishes.isLimited || searches.isLimited
+  }
 }
 
 /// `[limits]`: how much may be asked for in a time. All off by default.

@@ -5,8 +5,8 @@
 /// by rounding.
 public struct TokenBucket: Sendable, Equatable {
   private static let billion: Int64 = 1_000_000_000
-  /// Debts end here: 8 Gi tokens, more than any request can cost.
-  private static let levelMin: Int64 = -8 << 30 * billion
+  /// Debts end here: more than any request can cost, and one more of the largest doesn't overflow.
+  private static let levelMin = -Int64(Rate.max) * billion
 
   /// What is in it, in billionths. Below 0: a debt, of a request that was larger than the bucket.
   private(set) var level: Int64

@@ -31,6 +31,8 @@ public struct EngineLimits: Sendable {
   public var slabsKept = 40
   /// Nanoseconds without a commit after which an empty batch bears witness to the last one.
   public var witnessAfterNanoseconds: UInt64 = 200_000_000
+  /// Paths that one agent holds or waits for. Answer: 429 `rate_limited`.
+  public var agentLocksMax = Limits.agentLocksMax
   /// Below this much free space writes are answered 507.
   public var freeBytesMin: UInt64 = 256 << 20
 

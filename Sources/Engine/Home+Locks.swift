@@ -288,7 +288,7 @@ extension Home {
         members: [.init("cycle", .texts(agents))])
     case .tooMany:
       request.refusal = Problem(
-        .rateLimited, "the agent holds or waits for \(Limits.agentLocksMax) locks already")
+        .rateLimited, "the agent holds or waits for \(agentLocksMax) locks already")
     case .full: request.refusal = Problem(.unavailable, "too many locks are held or waited for; try again")
     case .cancelled: request.refusal = Home.stopped
     }

@@ -1,4 +1,5 @@
 package import Bytes
+internal import Locks
 public import Model
 package import Storage
 internal import Telemetry
@@ -96,7 +97,14 @@ public final class Home {
     self.metrics = metrics
     builder = BatchBuilder(
       pool: pool, batchBytesMax: limits.slabBytes, batchBytesLimit: log.batchBytesLimit)
+    self.sequencer.locks.agentLocksMax = limits.agentLocksMax
     log.onRoom = { [weak self] in self?.retry() }
+  }
+
+  /// Paths that one agent may hold and wait for. Who has more when it is lowered keeps them.
+  public var agentLocksMax: Int {
+    get { sequencer.locks.agentLocksMax }
+    set { sequencer.locks.agentLocksMax = newValue }
   }
 
   public var isIdle: Bool {

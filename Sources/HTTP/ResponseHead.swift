@@ -76,6 +76,8 @@ public struct ResponseHead: Sendable {
     self.persistence = persistence
   }
 
+  private static let nosniffLine: StaticString = "X-Content-Type-Options: nosniff\r\n"
+
   /// Room for a field line with a name of `name` and a value of `value` bytes.
   public static func fieldBytes(name: Int, value: Int) -> Int { name + value + 4 }
 
@@ -92,6 +94,8 @@ public struct ResponseHead: Sendable {
       writer.run("\r\n")
     }
     if persistence != .implied { writer.run(persistence.line) }
+    // Whatever is answered, no browser is to take it for something that runs (Fetch, section 3.6).
+    if status != .switchingProtocols { writer.run(ResponseHead.nosniffLine) }
     if !requestID.isEmpty { writer.field("X-Request-ID", requestID) }
   }
 

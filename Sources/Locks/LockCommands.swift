@@ -79,7 +79,7 @@ public enum LockAnswer: Hashable, Sendable {
   case held(LockObstacle)
   /// Agents, each of which waits for the next one, and the last for the first, who asks (409 `deadlock`).
   case deadlock([[UInt8]])
-  /// The agent would hold and wait for more than `Limits.agentLocksMax` paths (429).
+  /// The agent would hold and wait for more than `LockTable.agentLocksMax` paths (429).
   case tooMany
   /// `Limits.locksMax` or `Limits.lockWaitersMax` of the server (503).
   case full

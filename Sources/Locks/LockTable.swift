@@ -91,7 +91,12 @@ public struct LockTable {
     var bytes = Limits.lockBytesMax
   }
 
-  let bounds: Bounds
+  private(set) var bounds: Bounds
+  /// Paths that one agent may hold and wait for. Who has more when it is lowered keeps them.
+  public var agentLocksMax: Int {
+    get { bounds.agentLocks }
+    set { bounds.agentLocks = newValue }
+  }
   var pathNumbers = ByteTable()
   var paths: ContiguousArray<Path> = []
   var agentNumbers = ByteTable()

@@ -1,21 +1,13 @@
 internal import API
+internal import Access
 internal import Engine
 internal import EventLoop
 internal import HTTP
 internal import Synchronization
 internal import Telemetry
 
-/// What the connections of all loops have in common. Any thread.
-final class ConnectionBudget: Sendable {
-  let bodyBytes = Atomic<Int>(0)
-  let bodiesRefused = Atomic<UInt64>(0)
-  let connectionsRefused = Atomic<UInt64>(0)
-  let connections = Atomic<Int>(0)
-  let isDraining = Atomic<Bool>(false)
-}
-
 /// The connections of one loop: takes them in, keeps count, and sends them home at the end. Loop thread.
-final class Acceptor: ListenerDelegate, TimerTarget, BodyBudget, @unchecked Sendable {
+final class Acceptor: ListenerDelegate, TimerTarget, ConnectionPool, @unchecked Sendable {
   private static let dateTick: UInt64 = 250_000_000
 
   private(set) var limits: ConnectionLimits
@@ -57,15 +49,46 @@ final class Acceptor: ListenerDelegate, TimerTarget, BodyBudget, @unchecked Send
 
   func listener(_ listener: Listener, accepted socket: Socket) {
     // One that isn't started is closed by the listener.
-    guard !isDraining, budget.connections.load(ordering: .relaxed) < limits.connectionsMax else {
+    guard !isDraining, let lease = lease(for: socket) else {
       budget.connectionsRefused.wrappingAdd(1, ordering: .relaxed)
       return
     }
     budget.connections.wrappingAdd(1, ordering: .relaxed)
-    let connection = HTTPConnection(socket: socket, services: services, acceptor: self)
+    let connection = HTTPConnection(socket: socket, services: services, acceptor: self, lease: lease)
     connections[ObjectIdentifier(connection)] = connection
     connection.start()
   }
+
+  /// Nil if there are as many connections as there may be, in all or from this address.
+  private func lease(for socket: Socket) -> ConnectionLease? {
+    let address = socket.peerHost.map { ClientAddress(high: $0.high, low: $0.low) } ?? .unknown
+    guard budget.open.wrappingAdd(1, ordering: .relaxed).newValue <= limits.connectionsMax else {
+      leaseEnded()
+      return nil
+    }
+    let lease = ConnectionLease(self, address: address, addresses: budget.addresses, agents: budget.agents)
+    if lease == nil {
+      budget.connectionsOverShare.wrappingAdd(1, ordering: .relaxed)
+      leaseEnded()
+    }
+    return lease
+  }
+
+  func leaseEnded() { budget.open.wrappingSubtract(1, ordering: .relaxed) }
+
+  // MARK: What waits to be read
+
+  var hasRoomForAnswers: Bool { budget.answerBytes.load(ordering: .relaxed) < limits.answerBytesMax }
+
+  /// Whether peers that don't read hold so much that they are given less time.
+  var isStrained: Bool { budget.answerBytes.load(ordering: .relaxed) > limits.answerBytesMax / 2 }
+
+  /// A connection has so many more bytes of answers queued, or fewer.
+  func queued(_ bytes: Int) { budget.answerBytes.wrappingAdd(bytes, ordering: .relaxed) }
+
+  func count(_ lapse: ConnectionClock.Lapse) { budget.counter(lapse).add() }
+
+  // MARK: The end of connections
 
   func closed(_ connection: HTTPConnection) { forget(connection) }
 

@@ -18,6 +18,13 @@ public struct Configuration: Sendable {
   public var isInsecure = false
   /// What all that is said in: a reload compares with it.
   public var settings = Settings.standard
+  /// How much agents and addresses may ask for in a time, and have at once.
+  public var rates = RateSettings()
+  public var caps = CapSettings()
+  /// What pages of browsers may do.
+  public var browser = BrowserSettings()
+  /// Where denials are written down.
+  public var audit = AuditSettings()
 
   public init() {}
 
@@ -36,6 +43,10 @@ public struct Configuration: Sendable {
     search = settings[Schema.search]
     isInsecure = settings[Schema.isInsecure]
     connections = ConnectionLimits(settings)
+    rates = RateSettings(settings)
+    caps = CapSettings(settings)
+    browser = BrowserSettings(settings)
+    audit = AuditSettings(settings)
     self.version = version
     self.settings = settings
   }
@@ -43,6 +54,9 @@ public struct Configuration: Sendable {
   /// Whether the address is this machine's own: the only place where a server without TLS and authentication
   /// may listen.
   public var isLoopback: Bool { ListenAddress(address: address, port: port).isLoopback }
+
+  /// Whether browsers reach it as `https`.
+  var isTLS: Bool { settings.isTLSOn }
 
   /// `address:port`, with brackets around IPv6.
   public var listen: String { ListenAddress(address: address, port: port).text }

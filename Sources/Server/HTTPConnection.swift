@@ -31,6 +31,11 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
     case gathered
   }
 
+  /// Bodies count against the limits in steps of so many bytes.
+  private static let chargedStep = 64 << 10
+  /// Answers of more bytes count among those that wait to be read.
+  private static let countedBytesMin = 64 << 10
+
   private let socket: Socket
   private let services: LoopServices
   private let acceptor: Acceptor
@@ -47,6 +52,12 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
   private var headBytes = 0
   private var bodyBytes = 0
   private var chargedBytes = 0
+  private let lease: ConnectionLease
+  private var clock = ConnectionClock()
+  /// Nothing has been received yet.
+  private var isSilent = true
+  /// What of the outbox counts among the answers that wait to be read.
+  private var queuedBytes = 0
   private var isEnded = false
   /// Inside the callback that lends a buffer: giving it back is then the callback's answer.
   private var isReceiving = false
@@ -61,11 +72,13 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
   /// When the connection is to be looked at for time-outs: `began` is when the phase began.
   private var began: UInt64
 
-  init(socket: Socket, services: LoopServices, acceptor: Acceptor) {
+  init(socket: Socket, services: LoopServices, acceptor: Acceptor, lease: ConnectionLease) {
     self.socket = socket
     self.services = services
     self.acceptor = acceptor
+    self.lease = lease
     exchange = Exchange(socket: socket, services: services)
+    exchange.lease = lease
     began = socket.loop.now
   }
 
@@ -103,6 +116,8 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
     release()
     phase = .over
     socket.loop.cancel(timer)
+    acceptor.queued(-queuedBytes)
+    queuedBytes = 0
     acceptor.becameStream(self)
   }
 
@@ -136,6 +151,7 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
     _ s: Socket, received bytes: UnsafeMutableRawBufferPointer, buffer: ReceiveBufferID
   ) -> BufferDisposition {
     let bytes = UnsafeRawBufferPointer(bytes)
+    isSilent = false
     switch phase {
     case .over:
       return .returned
@@ -242,7 +258,7 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
     began = socket.loop.now
     let isAwaited = exchange.head.expectsContinue && available.count == headBytes
     if case .length(let length) = exchange.head.body {
-      if length > UInt64(available.count - headBytes), !charge(Int(length)) { return refuseBody() }
+      if length > UInt64(available.count - headBytes), !charge(share(Int(length))) { return refuseBody() }
     } else {
       decoder = BodyDecoder(exchange.head.body, bytesMax: UInt64(Limits.bodyBytesMax))
       headApart.append(UnsafeRawBufferPointer(rebasing: available[..<headBytes]))
@@ -257,6 +273,7 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
     if case .length(let length) = exchange.head.body {
       let total = headBytes + Int(length)
       guard available.count >= total else {
+        if !charge(share(Int(length))) { refuseBody() }
         return
       }
       bodyBytes = Int(length)
@@ -273,7 +290,9 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
     drop(consumed)
     switch state {
     case .failure(let error): fail(error)
-    case .complete: complete(body: decoded.bytes)
+    case .complete:
+      services.chargeBody(exchange, bytes: decoded.count)
+      complete(body: decoded.bytes)
     case .more:
       guard charge(decoded.heldBytes) else { return refuseBody() }
     }
@@ -344,6 +363,7 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
 
   /// Lets go of the request that was answered. False: the next one has to wait, or there will be none.
   private func settleRequest() -> Bool {
+    countQueued()
     guard exchange.keeps, exchange.head.keepAlive, !socket.isClosing else {
       close()
       return false
@@ -363,6 +383,15 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
   }
 
   private var isWaitingForDrain = false
+
+  /// Counts what waits to be sent among that of all connections, if it is much.
+  private func countQueued() {
+    let queued = socket.queuedBytes
+    let counted = queued > HTTPConnection.countedBytesMin ? queued : 0
+    guard counted != queuedBytes else { return }
+    acceptor.queued(counted - queuedBytes)
+    queuedBytes = counted
+  }
 
   private func goOn() {
     advanceBuffered()
@@ -408,16 +437,23 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
 
   // MARK: Limits
 
+  /// What of a body of `length` bytes counts against the limits: what has come, in steps. Who only announces much holds
+  /// nothing: memory that nobody has written to is none.
+  private func share(_ length: Int) -> Int {
+    let step = HTTPConnection.chargedStep
+    return min(length, ((available.count - headBytes) / step + 1) * step)
+  }
+
   /// Counts a body that is being gathered against the limit of all of them.
   private func charge(_ bytes: Int) -> Bool {
     guard bytes > chargedBytes else { return true }
-    guard acceptor.charge(bytes - chargedBytes) else { return false }
+    guard lease.charge(bytes - chargedBytes) else { return false }
     chargedBytes = bytes
     return true
   }
 
   private func uncharge() {
-    if chargedBytes > 0 { acceptor.uncharge(chargedBytes) }
+    if chargedBytes > 0 { lease.uncharge(chargedBytes) }
     chargedBytes = 0
   }
 
@@ -449,34 +485,36 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
   }
 
   func timerFired(tag: UInt64) {
-    let limits = acceptor.limits
+    countQueued()
+    if phase == .over, socket.isClosing { return }
     let now = socket.loop.now
-    var deadline: UInt64
+    switch clock.look(state, now: now, acceptor.limits) {
+    case .waits(let due): timer = socket.loop.setTimer(after: due &- now, self, tag: 0)
+    case .closes(let lapse):
+      acceptor.count(lapse)
+      close()
+    case .refuses(let lapse):
+      acceptor.count(lapse)
+      fail(.requestTimeout)
+    case .cuts(let lapse):
+      acceptor.count(lapse)
+      socket.abort()
+    }
+  }
+
+  private var state: ConnectionClock.State {
+    var state = ConnectionClock.State(
+      phase: .handling, began: began, received: socket.lastReceiveProgress, queuedBytes: socket.queuedBytes,
+      sent: socket.lastSendProgress, sentBytes: socket.sentBytes, isStrained: acceptor.isStrained)
     switch phase {
-    case .over:
-      guard !socket.isClosing else { return }
-      let stalled = socket.lastSendProgress &+ limits.stallNanoseconds
-      guard socket.queuedBytes > 0, stalled > now else { return socket.abort() }
-      // A peer that reads slowly reads.
-      timer = socket.loop.setTimer(after: stalled &- now, self, tag: 0)
-      return
-    case .handling: deadline = now &+ limits.headNanoseconds
-    case .head: deadline = began &+ (parser.isUnderWay ? limits.headNanoseconds : limits.idleNanoseconds)
+    case .head: state.phase = parser.isUnderWay ? .head : isSilent ? .silent : .idle
     case .body:
-      deadline = min(
-        max(began, socket.lastReceiveProgress) &+ limits.bodyNanoseconds, began &+ limits.bodyTotalNanoseconds
-      )
+      state.phase = .body
+      state.bodyBytes = UInt64(headApart.isEmpty ? available.count - headBytes : decoded.count)
+    case .handling: state.phase = .handling
+    case .over: state.phase = .over
     }
-    if socket.queuedBytes > 0 {
-      let stalled = socket.lastSendProgress &+ limits.stallNanoseconds
-      if stalled <= now { return socket.abort() }
-      deadline = min(deadline, stalled)
-    }
-    if deadline <= now {
-      if phase == .head, !parser.isUnderWay { return close() }
-      return fail(.requestTimeout)
-    }
-    timer = socket.loop.setTimer(after: min(deadline &- now, limits.headNanoseconds), self, tag: 0)
+    return state
   }
 
   // MARK: The end
@@ -523,6 +561,8 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
   }
 
   func socketDrained(_ s: Socket) {
+    clock.drained()
+    countQueued()
     guard isWaitingForDrain else { return }
     isWaitingForDrain = false
     phase = .head
@@ -531,6 +571,7 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
 
   func socketClosed(_ s: Socket, reason: SocketCloseReason) {
     socket.loop.cancel(timer)
+    countQueued()
     acceptor.closed(self)
     exchange.abandon()
     if phase == .handling, !isWaitingForDrain {

@@ -12,6 +12,7 @@ struct Security {
   init(_ settings: Settings, generation: UInt64) throws(SettingsFailure) {
     var reading = Reading(settings: settings)
     access = reading.access(generation: generation)
+    reading.checkBrowser()
     guard reading.faults.isEmpty else { throw SettingsFailure(reading.faults, areContradictions: true) }
   }
 
@@ -19,6 +20,20 @@ struct Security {
   private struct Reading {
     let settings: Settings
     var faults: [SettingFault] = []
+
+    /// Origins and names that are none.
+    mutating func checkBrowser() {
+      for (key, cause) in BrowserSettings(settings).faults() {
+        let origin =
+          switch key {
+          case Schema.origins.path: settings.origin(of: Schema.origins)
+          case Schema.hosts.path: settings.origin(of: Schema.hosts)
+          case Schema.corsCredentials.path: settings.origin(of: Schema.corsCredentials)
+          default: settings.origin(of: Schema.corsOrigins)
+          }
+        faults.append(SettingFault(origin, "\(key): \(cause)"))
+      }
+    }
 
     // MARK: Who is asking, and what they may
 

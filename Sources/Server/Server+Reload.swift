@@ -18,7 +18,11 @@ extension Server {
   func reload(_ source: SettingsSource) {
     do throws(Refusal) {
       try take(source)
+      audit.record(AuditEvent(.reload, .success))
     } catch {
+      var event = AuditEvent(.reload, .failure)
+      event.reason = "refused"
+      audit.record(event)
       for line in error.lines { logger.error("reload refused, everything stays as it was: \(line)") }
     }
   }
@@ -66,10 +70,7 @@ extension Server {
   private func adopt(_ next: Configuration) {
     setAccess(next.access)
     tickets.change(lifetime: Server.ticketLifetime(next.settings))
-    let limits = next.connections
-    for acceptor in acceptors {
-      acceptor.services.engine.loop.perform { acceptor.adopt(limits) }
-    }
+    adoptLimits(next)
   }
 
   /// Refuses to listen where others are without what protects it from them, and says so loudly if it was told to.

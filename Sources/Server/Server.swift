@@ -38,11 +38,14 @@ public final class Server: @unchecked Sendable {
   /// Tests read it, and the loops' counters.
   let registry = Registry()
   let loops: [EventLoop]
-  private let engine: LiveEngine
+  let engine: LiveEngine
   private let lock: DirectoryLock
   private let listeners: [Listener]
   let acceptors: [Acceptor]
-  private let budget = ConnectionBudget()
+  let budget: ConnectionBudget
+  let audit: AuditLog
+  /// What is in force of rates and of rules for browsers.
+  let traffic: Mutex<Traffic>
   private let status: ServerStatus
   /// Outlive reloads; what they stand for is looked up again when they are redeemed.
   let tickets: TicketBook
@@ -66,9 +69,14 @@ public final class Server: @unchecked Sendable {
     options.upgradeProgress = { units, related in
       logger.notice("upgrading the store: \(units) units read, \(related) of which name others")
     }
+    budget = ConnectionBudget(configuration.caps)
+    audit = try AuditLog(configuration.audit, logger: logger, registry: registry)
+    var limits = EngineLimits()
+    limits.agentLocksMax = configuration.caps.locksPerAgentMax
     do throws(StartError) {
       (engine, report) = try LiveEngine.open(
-        configuration.dataDirectory, loops: loops, storeOptions: options, search: configuration.search,
+        configuration.dataDirectory, loops: loops, limits: limits, storeOptions: options,
+        search: configuration.search,
         metrics: metrics,
         onFatal: { ending.fail($0) })
     } catch {
@@ -87,14 +95,18 @@ public final class Server: @unchecked Sendable {
     let timerLag = ServerMetrics.timerLag(registry)
     status = ServerStatus(version: configuration.version, engine: engine, registry: registry)
     tickets = TicketBook(lifetime: Server.ticketLifetime(configuration.settings))
+    let traffic = Traffic(configuration)
     var acceptors: [Acceptor] = []
     for engine in engine.engines {
       let services = LoopServices(engine: engine, service: status, metrics: api, tickets: tickets)
       services.access = configuration.access
+      services.audit = audit
+      traffic.give(to: services)
       acceptors.append(
         Acceptor(services: services, limits: configuration.connections, budget: budget, timerLag: timerLag))
     }
     self.acceptors = acceptors
+    self.traffic = Mutex(traffic)
     ServerMetrics.register(registry, loops: loops, budget: budget, status: status)
   }
 
@@ -183,6 +195,7 @@ public final class Server: @unchecked Sendable {
       listener.loop.perform { listener.start() }
     }
     status.isServing.store(true, ordering: .releasing)
+    audit.record(AuditEvent(.start, .success))
   }
 
   /// Has every loop act by a newer one from its next turn on. Any thread; returns before they do.
@@ -232,6 +245,8 @@ public final class Server: @unchecked Sendable {
     _ = durable.wait(seconds: Server.drainSeconds)
     status.isServing.store(false, ordering: .releasing)
     Server.end(engine, loops)
+    audit.record(AuditEvent(.stop, .success))
+    audit.end()
   }
 
   /// Ends the engine's threads and the loops, and closes log and store. The loops run.

@@ -25,6 +25,23 @@ enum ServerMetrics {
     registry.counter(
       "engram_connections_refused_total", "Connections closed at once: too many, or the server was stopping."
     ) { budget.connectionsRefused.load(ordering: .relaxed) }
+    registry.gauge("engram_connections_open", "Open connections, streams included.") {
+      Double(budget.open.load(ordering: .relaxed))
+    }
+    registry.counter(
+      "engram_connections_over_share_total",
+      "Of the refused connections: those whose address had as many as it may."
+    ) { budget.connectionsOverShare.load(ordering: .relaxed) }
+    for lapse in ConnectionClock.Lapse.allCases {
+      let counter = budget.counter(lapse)
+      registry.counter(
+        "engram_connections_timed_out_total", "Connections that were ended because their peer was too slow.",
+        [Label("reason", lapse.name)]
+      ) { counter.value }
+    }
+    registry.gauge(
+      "engram_answer_bytes", "Bytes of large answers that wait for their clients to read, streams aside."
+    ) { Double(budget.answerBytes.load(ordering: .relaxed)) }
     registry.gauge("engram_body_bytes", "Bytes of request bodies that are being gathered.") {
       Double(budget.bodyBytes.load(ordering: .relaxed))
     }

@@ -20,8 +20,9 @@ extension Schema {
     "address_searches", "Searches and walks along relationships of one address.")
   public static let addressSearchBurst = burst("address_search", addressSearches)
   public static let addressFailures = rate(
-    "address_failures", "Failed authentications of one address: who guesses.")
-  public static let addressFailureBurst = burst("address_failure", addressFailures)
+    "address_failures",
+    "Failed authentications of one address; beyond, no new credential is looked at. Behind a proxy, 0.", 20)
+  public static let addressFailureBurst = burst("address_failure", addressFailures, 200)
 
   /// Each burst, and the rate without which it does nothing.
   static let bursts = [
@@ -81,15 +82,15 @@ extension Schema {
       stallSeconds.entry,
     ]
 
-  private static func rate(_ name: String, _ help: String) -> Key<Int> {
+  private static func rate(_ name: String, _ help: String, _ standard: Int = 0) -> Key<Int> {
     Key(
-      "limits.\(name)_per_second", .integer(0...4_000_000_000), .integer(0), change: .reload,
+      "limits.\(name)_per_second", .integer(0...4_000_000_000), .integer(standard), change: .reload,
       help: "\(help) Beyond: 429.")
   }
 
-  private static func burst(_ name: String, _ rate: Key<Int>) -> Key<Int> {
+  private static func burst(_ name: String, _ rate: Key<Int>, _ standard: Int = 0) -> Key<Int> {
     Key(
-      "limits.\(name)_burst", .integer(0...4_000_000_000), .integer(0), change: .reload,
+      "limits.\(name)_burst", .integer(0...4_000_000_000), .integer(standard), change: .reload,
       help: "How many may come at once. 0: as many as `\(rate.entry.name)`.")
   }
 

@@ -1,3 +1,4 @@
+import CIOUring
 import Engine
 import EventLoop
 import Glibc

@@ -357,7 +357,7 @@ class Raw:
 
 def http_request(method, path, body=None, fields=(), version="HTTP/1.1"):
     """The bytes of a plain request; `fields` are extra lines without their line ends."""
-    lines = [f"{method} {path} {version}", "Host: engram", *fields]
+    lines = [f"{method} {path} {version}", "Host: localhost", *fields]
     if body is not None:
         if isinstance(body, (dict, list)):
             body = json.dumps(body, ensure_ascii=False)

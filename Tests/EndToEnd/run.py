@@ -27,7 +27,8 @@ SUITES = [
     "test_program", "test_settings", "test_units", "test_batches", "test_idempotency", "test_lists", "test_contexts",
     "test_contexts_patch", "test_locks", "test_locks_waiting", "test_search", "test_graph", "test_json", "test_http", "test_stream",
     "test_websocket", "test_websocket_messages", "test_websocket_peer", "test_eventsource", "test_followers",
-    "test_authentication", "test_visibility", "test_visibility_access", "test_connections", "test_hostile", "test_hostile_websocket", "test_contract",
+    "test_authentication", "test_visibility", "test_visibility_access", "test_limits", "test_browser_safety", "test_audit",
+    "test_slow_clients", "test_connections", "test_hostile", "test_hostile_websocket", "test_contract",
     "test_access_matrix", "test_authorization", "test_intruders",
     "test_crash", "test_search_crash", "test_endurance", "test_verify", "test_readme"]
 

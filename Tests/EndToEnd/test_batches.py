@@ -172,7 +172,7 @@ class Arriving(BatchSuite):
     """Lines are read as they arrive."""
 
     def head(self, framing):
-        return (f"POST /workunits HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n{framing}\r\n\r\n").encode()
+        return (f"POST /workunits HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n{framing}\r\n\r\n").encode()
 
     def test_a_bad_line_is_refused_before_the_rest_has_come(self):
         good = json.dumps(unit(self.context, "good", agent="a"))

@@ -313,7 +313,7 @@ class Flood(unittest.TestCase):
                 for _ in range(self.HUB // 1000):
                     self.assertEqual(client.request("POST", "/workunits", [spoke] * 1000).status, 201)
             body = json.dumps({"target_id": root["id"], "limit": 1000, "meta_filters": {"no": "such"}}).encode()
-            head = f"POST /search/relationships HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+            head = f"POST /search/relationships HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
             walkers = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(self.FLOOD)]
             for walker in walkers:
                 walker.sendall(head.encode() + body)

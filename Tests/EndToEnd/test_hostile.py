@@ -64,7 +64,7 @@ class Hostile(unittest.TestCase):
         with self.server.raw() as wire:
             wire.send(
                 http_request("POST", "/workunit", unit(Names.fresh("hostile"), "first"))
-                + b"POST /workunit HTTP/1.1\r\nHost: engram\r\nContent-Length: 100\r\n\r\nabc")
+                + b"POST /workunit HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nabc")
             wire.socket.shutdown(socket.SHUT_WR)
             self.assertEqual(wire.answer().status, 201)
             self.assertTrue(wire.ended(timeout=10))

@@ -9,16 +9,16 @@ import unittest
 
 from harness import Names, Server, http_request, unit, units_path
 
-OK_GET = b"GET /healthz HTTP/1.1\r\nHost: e\r\n\r\n"
+OK_GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
-def get(*fields, line="GET /healthz HTTP/1.1", host="Host: e"):
+def get(*fields, line="GET /healthz HTTP/1.1", host="Host: localhost"):
     """The bytes of a GET with these extra field lines, exactly as given."""
     lines = [line, *([host] if host is not None else []), *fields]
     return b"\r\n".join(item if isinstance(item, bytes) else item.encode() for item in lines) + b"\r\n\r\n"
 
 
-def post(*fields, body=b"{}", host="Host: e"):
+def post(*fields, body=b"{}", host="Host: localhost"):
     return get("Content-Type: application/json", *fields, line="POST /workunit HTTP/1.1", host=host) + body
 
 
@@ -33,7 +33,7 @@ FLOOD = (400, 413, 414, 431, None)
 # name: (bytes, statuses that are right). Each is answered, and the connection is then closed.
 MALFORMED = {
     # the request line (RFC 9112, section 3)
-    "no version": (b"GET /healthz\r\nHost: e\r\n\r\n", BAD),
+    "no version": (b"GET /healthz\r\nHost: localhost\r\n\r\n", BAD),
     "only a word": (b"GET\r\n\r\n", BAD),
     "noise": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", BAD),
     "zeros": (b"\x00" * 64 + b"\r\n\r\n", BAD),
@@ -76,7 +76,7 @@ MALFORMED = {
     "no Host": (get(host=None), BAD),
     "an empty Host": (get(host="Host:"), BAD),
     "two Hosts": (get("Host: f"), BAD),
-    "two Hosts alike": (get("Host: e"), BAD),
+    "two Hosts alike": (get("Host: localhost"), BAD),
     "a broken Host": (get(host="Host: a b"), BAD),
     # framing (section 6)
     "a negative length": (post("Content-Length: -1"), BAD),
@@ -141,16 +141,16 @@ REFUSED = {
 # name: bytes. Unusual, and right: answered with 200, and the connection goes on.
 UNUSUAL = {
     "an empty line first": b"\r\n" + OK_GET,
-    "the absolute form": b"GET http://engram/healthz HTTP/1.1\r\nHost: engram\r\n\r\n",
-    "no space after the colon": b"GET /healthz HTTP/1.1\r\nHost:e\r\nX:y\r\n\r\n",
-    "spaces around a value": b"GET /healthz HTTP/1.1\r\nHost: \t e \t \r\n\r\n",
-    "an empty value": b"GET /healthz HTTP/1.1\r\nHost: e\r\nX:\r\n\r\n",
+    "the absolute form": b"GET http://localhost/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "no space after the colon": b"GET /healthz HTTP/1.1\r\nHost:localhost\r\nX:y\r\n\r\n",
+    "spaces around a value": b"GET /healthz HTTP/1.1\r\nHost: \t localhost \t \r\n\r\n",
+    "an empty value": b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX:\r\n\r\n",
     "odd capitals": b"GET /healthz HTTP/1.1\r\nhOST: e\r\ncOnNeCtIoN: Keep-Alive\r\n\r\n",
-    "every token character": b"GET /healthz HTTP/1.1\r\nHost: e\r\n!#$%&'*+-.^_`|~09azAZ: x\r\n\r\n",
-    "raw bytes in a value": b"GET /healthz HTTP/1.1\r\nHost: e\r\nX: caf\xc3\xa9 \xff\r\n\r\n",
+    "every token character": b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n!#$%&'*+-.^_`|~09azAZ: x\r\n\r\n",
+    "raw bytes in a value": b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: caf\xc3\xa9 \xff\r\n\r\n",
     "99 fields and a Host": get(*(f"X{n}: a" for n in range(99))),
     "a head just below the limit": get(*(f"X{n}: {'a' * 140}" for n in range(95))),
-    "a length of zero": b"GET /healthz HTTP/1.1\r\nHost: e\r\nContent-Length: 0\r\n\r\n",
+    "a length of zero": b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",
 }
 
 
@@ -203,7 +203,7 @@ class Malformed(Spoken):
         self.assertUnharmed()
 
     def test_none_smuggles_a_second_request(self):
-        second = b"GET /livez HTTP/1.1\r\nHost: e\r\n\r\n"
+        second = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
         for name in ("length and chunked", "chunked and length", "two different lengths", "an unknown coding",
                      "a space before the colon", "coding in HTTP/1.0"):
             with self.subTest(name), self.server.raw(5) as wire:

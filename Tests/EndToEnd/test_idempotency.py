@@ -65,7 +65,7 @@ class Keys(UnitSuite):
             self.assertStatus(self.client.post(given, key(name)), 400, "invalid_request")
         with self.server.raw() as raw:
             body = json.dumps(given)
-            head = f"POST /workunit HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+            head = f"POST /workunit HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
             twice = "Idempotency-Key: a\r\nIdempotency-Key: b\r\n\r\n"
             self.assertStatus(raw.send((head + twice + body).encode()).answer(), 400)
 

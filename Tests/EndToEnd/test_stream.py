@@ -34,7 +34,7 @@ class Follower:
         self.socket.settimeout(timeout)
         self.socket.connect(("127.0.0.1", server.port))
         target = path + ("?" + urllib.parse.urlencode(query, doseq=True) if query else "")
-        lines = [f"GET {target} HTTP/1.1", "Host: engram", "Accept: text/event-stream"]
+        lines = [f"GET {target} HTTP/1.1", "Host: localhost", "Accept: text/event-stream"]
         lines += [f"{name}: {value}" for name, value in (fields or {}).items()]
         if last_event_id is not None:
             lines.append(f"Last-Event-ID: {last_event_id}")

@@ -185,7 +185,7 @@ class Handshake(WebSocketSuite):
         with self.server.raw() as wire:
             wire.send(handshake(fields={"Sec-WebSocket-Version": "12"}))
             self.assertEqual(wire.answer().status, 426)
-            wire.send(b"GET /healthz HTTP/1.1\r\nHost: engram\r\n\r\n")
+            wire.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             after = wire.answer()
             self.assertTrue(after is None or after.status == 200, after)
 
@@ -199,7 +199,7 @@ class Handshake(WebSocketSuite):
 
     def test_the_upgrade_behind_another_request(self):
         """Pipelined: the answers before it come first, and the stream begins."""
-        healthz = b"GET /healthz HTTP/1.1\r\nHost: engram\r\n\r\n"
+        healthz = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
         with self.server.raw() as wire:
             wire.send(healthz + healthz + handshake(context=self.context) + frame(TEXT, PING_TEXT))
             self.assertEqual([wire.answer().status for _ in range(2)], [200, 200])

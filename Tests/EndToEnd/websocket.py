@@ -26,7 +26,7 @@ def accept_value(key):
 def handshake(path="/stream", key=None, fields=None, method="GET", version="HTTP/1.1", extra=(), **query):
     """The bytes of an upgrade request. `fields` replaces or adds fields, `ABSENT` takes one away."""
     every = {
-        "Host": "engram", "Upgrade": "websocket", "Connection": "Upgrade",
+        "Host": "localhost", "Upgrade": "websocket", "Connection": "Upgrade",
         "Sec-WebSocket-Key": key or base64.b64encode(os.urandom(16)).decode(), "Sec-WebSocket-Version": "13"}
     every |= fields or {}
     target = path + ("?" + urllib.parse.urlencode(query, doseq=True) if query else "")

@@ -6,6 +6,8 @@ import Testing
   private let date = DateCache(unixSeconds: 784_111_777)
   private let dateLine = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
 
+  private let nosniff = "X-Content-Type-Options: nosniff\r\n"
+
   private func head(_ response: ResponseHead, id: String = "") -> String {
     withBytes(id) { id in
       written(capacity: ResponseHead.bytesMax + id.count) {
@@ -18,22 +20,24 @@ import Testing
     #expect(
       head(ResponseHead(.created, .json, length: 512), id: "r-1")
         == "HTTP/1.1 201 Created\r\n\(dateLine)Content-Type: application/json\r\nContent-Length: 512\r\n"
-        + "X-Request-ID: r-1\r\n\r\n")
+        + "\(nosniff)X-Request-ID: r-1\r\n\r\n")
   }
 
   @Test func writesWhatIsAskedAndNoMore() {
-    #expect(head(ResponseHead(.notModified)) == "HTTP/1.1 304 Not Modified\r\n\(dateLine)\r\n")
+    #expect(head(ResponseHead(.notModified)) == "HTTP/1.1 304 Not Modified\r\n\(dateLine)\(nosniff)\r\n")
     #expect(
       head(ResponseHead(.ok, .eventStream, persistence: .close))
-        == "HTTP/1.1 200 OK\r\n\(dateLine)Content-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+        == "HTTP/1.1 200 OK\r\n\(dateLine)Content-Type: text/event-stream\r\nConnection: close\r\n"
+        + "\(nosniff)\r\n")
     #expect(
       head(ResponseHead(.ok, .text, length: 0, persistence: .keepAlive))
         == "HTTP/1.1 200 OK\r\n\(dateLine)Content-Type: text/plain; charset=utf-8\r\nContent-Length: 0\r\n"
-        + "Connection: keep-alive\r\n\r\n")
+        + "Connection: keep-alive\r\n\(nosniff)\r\n")
   }
 
   @Test func a204AndA101HaveNoLength() {
-    #expect(head(ResponseHead(.noContent, length: 0)) == "HTTP/1.1 204 No Content\r\n\(dateLine)\r\n")
+    #expect(
+      head(ResponseHead(.noContent, length: 0)) == "HTTP/1.1 204 No Content\r\n\(dateLine)\(nosniff)\r\n")
     #expect(
       head(ResponseHead(.switchingProtocols, length: 0, persistence: .upgrade))
         == "HTTP/1.1 101 Switching Protocols\r\n\(dateLine)Connection: Upgrade\r\n\r\n")
@@ -48,7 +52,7 @@ import Testing
       writer.field("Allow", "GET, HEAD")
       writer.endHead()
     }
-    #expect(all == "HTTP/1.1 200 OK\r\n\(dateLine)\(expected)")
+    #expect(all == "HTTP/1.1 200 OK\r\n\(dateLine)\(nosniff)\(expected)")
     #expect(ResponseHead.fieldBytes(name: 4, value: 5) == "ETag: \"3.7\"\r\n".utf8.count)
   }
 

@@ -208,11 +208,11 @@ final class Client {
 /// Requests as they go out.
 enum Request {
   static func get(_ path: String, _ fields: String...) -> String {
-    "GET \(path) HTTP/1.1\r\nHost: engram\r\n" + fields.map { "\($0)\r\n" }.joined() + "\r\n"
+    "GET \(path) HTTP/1.1\r\nHost: localhost\r\n" + fields.map { "\($0)\r\n" }.joined() + "\r\n"
   }
 
   static func post(_ body: String, _ fields: String...) -> String {
-    "POST /workunit HTTP/1.1\r\nHost: engram\r\n" + fields.map { "\($0)\r\n" }.joined()
+    "POST /workunit HTTP/1.1\r\nHost: localhost\r\n" + fields.map { "\($0)\r\n" }.joined()
       + "Content-Length: \(body.utf8.count)\r\n\r\n\(body)"
   }
 

@@ -60,6 +60,7 @@ extension Socket {
     if result > 0 {
       queue.consume(Int(result))
       loop.counters.sentBytes.add(UInt64(result))
+      sentBytes &+= UInt64(result)
       lastSendProgress = loop.now
     }
     guard queue.bytes == 0 else {

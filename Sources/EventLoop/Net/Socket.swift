@@ -82,6 +82,8 @@ public final class Socket: Resident, @unchecked Sendable {
   /// When bytes were last taken by the kernel, or first queued behind nothing: a sender is stalled when bytes
   /// are queued and this is long ago.
   public internal(set) var lastSendProgress: UInt64
+  /// Bytes that the kernel has taken, since the socket was made.
+  public internal(set) var sentBytes: UInt64 = 0
 
   /// Whether its sends come after those of other sockets, and only some in a turn: for one of many that are sent the
   /// same. Loop thread.

@@ -1,0 +1,158 @@
+"""The audit log: a line for each failure, denial and administrative act, and no secret in any."""
+
+import json
+import os
+import signal
+import stat
+import time
+import unittest
+
+from guarded import GuardedServer, bearer, token_of
+from harness import NotReady, http_request, unit, until
+
+ALLOWED = ["context:read", "context:write", "lock:read", "lock:acquire"]
+
+
+class Audit(unittest.TestCase):
+    def setUp(self):
+        self.server = GuardedServer(
+            agents=["anna", "boss"], policy=[
+                {"agents": ["anna"], "verbs": ALLOWED, "resources": ["context/own", "lock/**"]},
+                {"agents": ["boss"], "verbs": ALLOWED + ["lock:force", "metrics"], "resources": ["context/**", "lock/**"]}],
+            start=False)
+        self.path = self.server.home / "audit.log"
+        self.server.configure(audit={"file": str(self.path)})
+        self.server.start()
+
+    def tearDown(self):
+        self.server.discard()
+
+    def lines(self, event=None, path=None):
+        path = path or self.path
+        found = [json.loads(line) for line in path.read_text().splitlines()]
+        return [line for line in found if event in (None, line["event"])]
+
+    def line(self, event, **expected):
+        def match():
+            return next((line for line in self.lines(event) if expected.items() <= line.items()), None)
+        return until(match, what=f"a line {event} {expected}, among {self.lines()}")
+
+    def test_the_file_is_private_and_begins_with_the_start(self):
+        self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o600)
+        line = self.line("start", result="success")
+        self.assertRegex(line["time"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z$")
+        self.assertEqual(self.server.terminate(), 0)
+        self.line("stop", result="success")
+
+    def test_failures_and_denials_say_who_what_and_where_from(self):
+        with self.server.client() as client:
+            client.get("/contexts", {"X-Request-ID": "r-1"})
+            client.get("/contexts", {"X-Request-ID": "r-2", "Authorization": "Bearer wrong-" + token_of("anna")})
+        with self.server.of("anna") as anna:
+            self.assertEqual(anna.post(unit("other", agent="anna"), {"X-Request-ID": "r-3"}).status, 403)
+            self.assertEqual(anna.get("/metrics", {"X-Request-ID": "r-4"}).status, 403)
+        for name, reason in (("r-1", "missing"), ("r-2", "unknown_token")):
+            line = self.line("authentication_failure", request_id=name)
+            self.assertEqual((line["result"], line["address"], line["reason"]), ("failure", "127.0.0.1", reason))
+            self.assertNotIn("agent", line)
+        line = self.line("denial", request_id="r-3")
+        self.assertEqual((line["agent"], line["verb"], line["resource"]), ("anna", "context:write", "context/other"))
+        self.assertEqual(line["address"], "127.0.0.1")
+        self.assertEqual(self.line("denial", request_id="r-4")["verb"], "metrics")
+
+    def test_a_page_of_a_stranger_is_written_down(self):
+        with self.server.raw() as raw:
+            raw.send(http_request("POST", "/workunit", {}, fields=["Origin: https://evil.example", "X-Request-ID: r-5"]))
+            self.assertEqual(raw.answer().status, 403)
+        self.assertEqual(self.line("denial", request_id="r-5")["reason"], "origin")
+
+    def test_a_lock_taken_from_its_holder(self):
+        with self.server.of("anna") as anna, self.server.of("boss") as boss:
+            self.assertEqual(anna.post({"resource_path": "a/b"}, path="/locks").status, 200)
+            self.assertEqual(anna.request("DELETE", "/locks/a/b?force=true").status, 403)
+            self.assertEqual(boss.request("DELETE", "/locks/a/b?force=true", headers={"X-Request-ID": "r-6"}).status, 200)
+        line = self.line("forced_release", request_id="r-6")
+        self.assertEqual((line["agent"], line["resource"], line["result"]), ("boss", "lock/a/b", "success"))
+
+    def test_reloads_good_and_bad(self):
+        self.server.reload()
+        self.line("reload", result="success")
+        self.server.file.write_text("[server]\nnonsense = 1\n")
+        before = self.server.reloads()
+        self.server.process.send_signal(signal.SIGHUP)
+        until(lambda: self.server.reloads() > before)
+        self.line("reload", result="failure")
+
+    def test_a_file_that_was_moved_away_is_made_anew(self):
+        moved = self.path.with_suffix(".1")
+        os.rename(self.path, moved)
+        self.server.reload()
+        until(lambda: self.path.exists(), what="the new file")
+        with self.server.client() as client:
+            client.get("/contexts", {"X-Request-ID": "after"})
+        self.line("authentication_failure", request_id="after")
+        self.assertNotIn("after", moved.read_text())
+
+    def test_what_peers_send_stays_in_one_line(self):
+        hostile = 'x","event":"start'
+        with self.server.client() as client:
+            client.get("/contexts", {"X-Request-ID": hostile})
+        with self.server.of("anna") as anna:
+            anna.post(unit("a\u2028b\u202e\"\\", agent="anna"))
+            anna.request("PATCH", "/contexts/%C2%9Bx", {"display_name": "x"})
+        self.line("authentication_failure", request_id=hostile)
+        until(lambda: len(self.lines("denial")) >= 1)
+        text = self.path.read_text()
+        for character in text:
+            self.assertTrue(character == "\n" or 0x20 <= ord(character) < 0x7f or ord(character) >= 0xa0, repr(character))
+        self.assertNotIn("\u202e", text)
+        self.assertEqual([line["event"] for line in self.lines("start")], ["start"])
+
+    def test_a_flood_is_summed_up(self):
+        with self.server.client() as client:
+            for _ in range(300):
+                client.get("/contexts")
+        failures = until(lambda: self.lines("authentication_failure"))
+        self.assertLessEqual(len(failures), 20)
+        line = until(lambda: next(iter(self.lines("suppressed")), None), seconds=30, what="the summary")
+        self.assertEqual(line["address"], "127.0.0.1")
+        self.assertEqual(line["count"] + len(self.lines("authentication_failure")), 300)
+
+    def test_no_secret_is_in_any_line(self):
+        secret = token_of("anna")
+        with self.server.client() as client:
+            client.get(f"/contexts?access_token={secret}")
+            client.get(f"/stream?ticket={secret}")
+            client.get("/contexts", {"Authorization": f"Basic {secret}"})
+            client.get("/contexts", {"Authorization": f"Bearer {secret}!"})
+        with self.server.of("anna") as anna:
+            anna.post(unit("other", "the payload", agent="anna"))
+        self.line("denial", agent="anna")
+        text = self.path.read_text()
+        self.assertNotIn(secret, text)
+        self.assertNotIn("the payload", text)
+
+    def test_a_full_disk_stops_nothing_and_is_told(self):
+        """/dev/full takes nothing: but it is no file, and is refused; so is a directory."""
+        for path in ("/dev/full", str(self.server.home)):
+            server = GuardedServer({"audit": {"file": path}}, start=False)
+            try:
+                with self.assertRaisesRegex(NotReady, "exit 73"):
+                    server.start()
+            finally:
+                server.discard()
+
+
+class WithoutAFile(unittest.TestCase):
+    def test_lines_go_into_the_log_or_to_standard_error(self):
+        for audit in ({}, {"audit": {"file": "-"}}):
+            with GuardedServer(audit, agents=["anna"]) as server, server.client() as client:
+                client.get("/contexts", {"X-Request-ID": "r-1"})
+                said = until(lambda: [line for line in server.stderr if '"request_id":"r-1"' in line])
+                self.assertIn('"event":"authentication_failure"', said[0])
+                if audit:
+                    self.assertEqual(json.loads(said[0])["request_id"], "r-1")
+
+
+if __name__ == "__main__":
+    unittest.main()
