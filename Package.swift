@@ -127,10 +127,13 @@ let package = Package(
     suite("Bytes", ["Bytes"]),
     suite("Model", ["Model", "Bytes"]),
     suite("Telemetry", ["Telemetry"]),
-    suite("EventLoop", ["EventLoop", "Bytes", "CIOUring", "CEventLoopTesting"]),
+    suite("EventLoop", ["EventLoop", "Access", "Bytes", "CIOUring", "CEventLoopTesting", "CTLSTesting"]),
     .target(name: "CAllocations", path: "Tests/CAllocations"),
     .target(
       name: "CEventLoopTesting", dependencies: ["CAllocations"], path: "Tests/CEventLoopTesting"),
+    .target(
+      name: "CTLSTesting", path: "Tests/CTLSTesting",
+      linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
     suite("HTTP", ["HTTP", "Bytes"]),
     suite("Locks", ["Locks", "Model", "Bytes", "EngramTesting"]),
     suite("Access", ["Access", "Bytes", "Model", "COpenSSL", "CAccessTesting"]),

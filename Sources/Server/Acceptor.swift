@@ -12,6 +12,8 @@ final class Acceptor: ListenerDelegate, TimerTarget, ConnectionPool, @unchecked 
 
   private(set) var limits: ConnectionLimits
   let services: LoopServices
+  /// What new connections speak; nil: plain HTTP. Loop thread once started.
+  var tls: TLSContext?
   private let budget: ConnectionBudget
   private let timerLag: Histogram
   private var timerDue: UInt64 = 0
@@ -50,6 +52,10 @@ final class Acceptor: ListenerDelegate, TimerTarget, ConnectionPool, @unchecked 
   func listener(_ listener: Listener, accepted socket: Socket) {
     // One that isn't started is closed by the listener.
     guard !isDraining, let lease = lease(for: socket) else {
+      budget.connectionsRefused.wrappingAdd(1, ordering: .relaxed)
+      return
+    }
+    if let tls, !socket.startTLS(tls) {
       budget.connectionsRefused.wrappingAdd(1, ordering: .relaxed)
       return
     }

@@ -1,4 +1,5 @@
 public import Access
+public import EventLoop
 public import Settings
 
 /// What a server is run with.
@@ -25,15 +26,19 @@ public struct Configuration: Sendable {
   public var browser = BrowserSettings()
   /// Where denials are written down.
   public var audit = AuditSettings()
+  /// Nil: the listener speaks plain HTTP.
+  public var tls: TLSContext?
 
   public init() {}
 
   /// Reads and checks the files that the settings name too: certificates, keys, tokens. Blocks.
-  /// - Parameter generation: of the access control; each reload has the next.
+  /// - Parameters:
+  ///   - generation: of the access control; each reload has the next.
+  ///   - earlier: the TLS that a reload takes the place of.
   public init(
-    _ settings: Settings, version: String, generation: UInt64 = 1
+    _ settings: Settings, version: String, generation: UInt64 = 1, succeeding earlier: TLSContext? = nil
   ) throws(SettingsFailure) {
-    let security = try Security(settings, generation: generation)
+    let security = try Security(settings, generation: generation, succeeding: earlier)
     access = security.access
     let listen = settings.listenAddress
     address = listen.address
@@ -47,6 +52,7 @@ public struct Configuration: Sendable {
     caps = CapSettings(settings)
     browser = BrowserSettings(settings)
     audit = AuditSettings(settings)
+    tls = security.tls
     self.version = version
     self.settings = settings
   }

@@ -1,4 +1,5 @@
 internal import Access
+internal import EventLoop
 internal import Settings
 
 /// What protects the server, made whole from settings and the files that they name, before anything of a running server
@@ -6,13 +7,20 @@ internal import Settings
 struct Security {
   /// Nil: authentication is off.
   var access: AccessControl?
+  /// Nil: connections are plain.
+  var tls: TLSContext?
 
   /// Reads and checks everything. All faults are told together.
-  /// - Parameter generation: of the access control that is made.
-  init(_ settings: Settings, generation: UInt64) throws(SettingsFailure) {
+  /// - Parameters:
+  ///   - generation: of the access control that is made.
+  ///   - earlier: the context that the new one takes the place of.
+  init(_ settings: Settings, generation: UInt64, succeeding earlier: TLSContext? = nil)
+    throws(SettingsFailure)
+  {
     var reading = Reading(settings: settings)
     access = reading.access(generation: generation)
     reading.checkBrowser()
+    tls = reading.tls(succeeding: earlier)
     guard reading.faults.isEmpty else { throw SettingsFailure(reading.faults, areContradictions: true) }
   }
 
@@ -32,6 +40,22 @@ struct Security {
           default: settings.origin(of: Schema.corsOrigins)
           }
         faults.append(SettingFault(origin, "\(key): \(cause)"))
+      }
+    }
+
+    // MARK: Who listens in
+
+    mutating func tls(succeeding earlier: TLSContext?) -> TLSContext? {
+      guard let wanted = TLSSettings(settings) else { return nil }
+      do throws(TLSError) {
+        return try TLSContext(wanted, succeeding: earlier)
+      } catch {
+        switch error.path {
+        case wanted.key: fault(Schema.privateKey, "\(error)")
+        case wanted.clientCA: fault(Schema.clientCA, "\(error)")
+        default: fault(Schema.certificate, "\(error)")
+        }
+        return nil
       }
     }
 

@@ -33,7 +33,8 @@ extension Server {
     do throws(SettingsFailure) {
       new = try source.load()
       if let fault = Server.switches(from: settings, to: new) { throw SettingsFailure([fault]) }
-      next = try Configuration(new, version: configuration.version, generation: generation + 1)
+      next = try Configuration(
+        new, version: configuration.version, generation: generation + 1, succeeding: door.context)
     } catch {
       throw Refusal(lines: error.lines)
     }
@@ -70,6 +71,7 @@ extension Server {
   private func adopt(_ next: Configuration) {
     setAccess(next.access)
     tickets.change(lifetime: Server.ticketLifetime(next.settings))
+    if let tls = next.tls { adopt(tls) }
     adoptLimits(next)
   }
 

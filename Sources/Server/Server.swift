@@ -46,6 +46,7 @@ public final class Server: @unchecked Sendable {
   let audit: AuditLog
   /// What is in force of rates and of rules for browsers.
   let traffic: Mutex<Traffic>
+  let door: TLSDoor
   private let status: ServerStatus
   /// Outlive reloads; what they stand for is looked up again when they are redeemed.
   let tickets: TicketBook
@@ -60,6 +61,7 @@ public final class Server: @unchecked Sendable {
     self.logger = logger
     ProcessMemory.keepFreed()
     try Server.checkExposure(configuration, logger)
+    door = TLSDoor(configuration.tls)
     lock = try Server.lock(configuration.dataDirectory)
     loops = try Server.makeLoops(configuration.loops)
     let ending = Ending()
@@ -102,12 +104,15 @@ public final class Server: @unchecked Sendable {
       services.access = configuration.access
       services.audit = audit
       traffic.give(to: services)
-      acceptors.append(
-        Acceptor(services: services, limits: configuration.connections, budget: budget, timerLag: timerLag))
+      let acceptor = Acceptor(
+        services: services, limits: configuration.connections, budget: budget, timerLag: timerLag)
+      acceptor.tls = configuration.tls
+      acceptors.append(acceptor)
     }
     self.acceptors = acceptors
     self.traffic = Mutex(traffic)
     ServerMetrics.register(registry, loops: loops, budget: budget, status: status)
+    ServerMetrics.register(registry, loops: loops, door: door)
   }
 
   private static func lock(_ path: String) throws(ServerFailure) -> DirectoryLock {
@@ -178,6 +183,8 @@ public final class Server: @unchecked Sendable {
   /// Starts the loops and begins to accept.
   public func start() {
     logStart()
+    if let tls = door.context { log(tls) }
+    logKernelTLS()
     engine.indexer?.onNotice = { [logger] in IndexReport.log($0, logger) }
     let begun = Countdown(1)
     engine.start { begun.countDown() }

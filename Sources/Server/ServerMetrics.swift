@@ -52,6 +52,36 @@ enum ServerMetrics {
     for loop in loops { register(registry, loop) }
   }
 
+  /// What TLS came to, all loops together.
+  static func register(_ registry: Registry, loops: [EventLoop], door: TLSDoor) {
+    let counters = loops.map(\.counters)
+    let name = "engram_tls_handshakes_total"
+    let help = "TLS handshakes that succeeded: with a signature (full), or by a ticket (resumed)."
+    registry.counter(name, help, [Label("kind", "full")]) { counters.reduce(0) { $0 + $1.tls.full.value } }
+    registry.counter(name, help, [Label("kind", "resumed")]) {
+      counters.reduce(0) { $0 + $1.tls.resumed.value }
+    }
+    for failure in TLSFailure.allCases {
+      registry.counter(
+        "engram_tls_handshake_failures_total", "TLS handshakes that failed.",
+        [Label("cause", failure.rawValue)]
+      ) { counters.reduce(0) { $0 + $1.tls.failures(failure) } }
+    }
+    registry.counter(
+      "engram_tls_handshakes_refused_total",
+      "Connections closed at once because too many TLS handshakes were under way."
+    ) { counters.reduce(0) { $0 + $1.tls.refused.value } }
+    registry.counter(
+      "engram_tls_broken_sessions_total", "TLS sessions that ended by a record that was damaged or forged."
+    ) { counters.reduce(0) { $0 + $1.tls.broken.value } }
+    registry.gauge("engram_tls_handshakes_open", "TLS handshakes under way.") {
+      Double(door.context?.handshakesUnderWay ?? 0)
+    }
+    registry.gauge(
+      "engram_tls_certificate_expiry_timestamp_seconds", "When the server's certificate ends; 0 without TLS."
+    ) { Double(door.context?.certificateExpires ?? 0) }
+  }
+
   private static func register(_ registry: Registry, _ loop: EventLoop) {
     let counters = loop.counters
     func counter(_ name: String, _ help: String, _ read: @escaping @Sendable (LoopCounters) -> UInt64) {

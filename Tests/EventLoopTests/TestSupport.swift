@@ -243,6 +243,8 @@ final class Server: ListenerDelegate, SocketDelegate, @unchecked Sendable {
   let listener: Listener
   /// Loop-confined.
   var sockets: [Socket] = []
+  /// What its connections speak; nil: plain.
+  var context: TLSContext?
   var onReceive: (Server, Socket, UnsafeMutableRawBufferPointer, ReceiveBufferID) -> BufferDisposition = {
     _, socket, bytes, _ in
     socket.output.write(UnsafeRawBufferPointer(bytes))
@@ -272,6 +274,7 @@ final class Server: ListenerDelegate, SocketDelegate, @unchecked Sendable {
 
   func listener(_ listener: Listener, accepted socket: Socket) {
     accepted.add(1, ordering: .relaxed)
+    if let context, !socket.startTLS(context) { return }
     sockets.append(socket)
     socket.delegate = self
     socket.start()

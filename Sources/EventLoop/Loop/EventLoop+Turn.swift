@@ -58,6 +58,7 @@ extension EventLoop {
     enter()
     now = engram_monotonic_ns()
     forgiveStop()
+    desk?.beginTurn()
     let notified =
       sleep.exchange(SleepState.running, ordering: .sequentiallyConsistent) == SleepState.notified
     let reaped = ring.reap { completion in dispatch(completion) }
@@ -70,6 +71,7 @@ extension EventLoop {
     }
     delegate?.turnDidReap(self)
     runJobs()
+    if let desk { takeUpWaiting(desk) }
     rearmStarved()
     flushDirty()
     delegate?.turnWillSubmit(self)
@@ -98,6 +100,7 @@ extension EventLoop {
   private func waitTime() -> UInt64 {
     if !jobs.isEmpty || !patient.isEmpty { return 0 }
     if !starved.isEmpty, ring.buffers.available > 0 { return 0 }
+    if desk?.hasWork == true { return 0 }
     var timeout = UInt64.max
     if let next = wheel.next {
       let due = origin &+ next &* options.timerTick
@@ -155,6 +158,20 @@ extension EventLoop {
       room -= 1
       let tag = Tag(raw: raw)
       slots.resident(tag.slot, tag.generation)?.buffersReturned()
+    }
+  }
+
+  /// Handshakes that found no time when their bytes came, and connections that found no buffer.
+  private func takeUpWaiting(_ desk: TLSDesk) {
+    while desk.hasTime, let raw = desk.waiting.popFirst() {
+      let tag = Tag(raw: raw)
+      slots.resident(tag.slot, tag.generation)?.takeUpWaiting()
+    }
+    var room = min(desk.plaintext.available, desk.starved.count)
+    while room > 0, let raw = desk.starved.popFirst() {
+      room -= 1
+      let tag = Tag(raw: raw)
+      slots.resident(tag.slot, tag.generation)?.takeUpWaiting()
     }
   }
 

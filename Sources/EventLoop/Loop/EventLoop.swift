@@ -42,6 +42,8 @@ public final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable 
   var patient = Fifo<UInt64>(capacity: 256)
   var starved = Fifo<UInt64>(capacity: 64)
   let outputs: OutputPool
+  /// Made with the first connection that speaks TLS.
+  var desk: TLSDesk?
   /// Operations whose last completion has not come, the wake read not counted.
   var outstanding = 0
   /// Loops that this one has sent messages to, by the slot of the message's tag.
@@ -145,12 +147,22 @@ public final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable 
 
   /// Whether more than half of the receive buffers are kept: then a delegate is to copy what it needs for long. Loop
   /// thread.
-  public var isShortOfReceiveBuffers: Bool { ring.buffers.isScarce }
+  public var isShortOfReceiveBuffers: Bool { ring.buffers.isScarce || desk?.plaintext.isScarce == true }
 
   /// Gives a receive buffer back that a delegate kept. Loop thread; each buffer once.
   public func recycle(_ buffer: ReceiveBufferID) {
     assertOnLoop()
-    ring.buffers.give(buffer.index)
+    if buffer.index < PlaintextPool.firstID {
+      ring.buffers.give(buffer.index)
+    } else {
+      desk?.plaintext.give(buffer.index)
+    }
+  }
+
+  /// What TLS sessions of this loop share; nil without memory. Loop thread.
+  func tlsDesk() -> TLSDesk? {
+    if desk == nil { desk = TLSDesk(options) }
+    return desk
   }
 }
 

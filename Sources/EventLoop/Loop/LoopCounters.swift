@@ -39,6 +39,7 @@ public final class LoopCounters: Sendable {
   public let sentBytes = LoopCounter()
   /// Times that a listener paused for want of descriptors or memory.
   public let acceptPauses = LoopCounter()
+  public let tls = TLSCounters()
   /// Nanoseconds for which the loop was not let run, in stretches of more than `LoopOptions.latenessMax`.
   public let lostNanoseconds = LoopCounter()
 

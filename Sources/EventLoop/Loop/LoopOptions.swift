@@ -22,6 +22,9 @@ public struct LoopOptions: Sendable {
   public var lingerTime: UInt64 = 2_000_000_000
   /// How long a listener rests after the process ran out of descriptors, ns.
   public var acceptPause: UInt64 = 100_000_000
+  /// How long handshakes may take in one turn before the rest waits for the next, ns: a signature of RSA takes a
+  /// millisecond, and a flood of them must not stand between others and their answers. One step a turn is always taken.
+  public var handshakeNanosecondsPerTurn: UInt64 = 1_000_000
   /// Room in the table of registered buffers.
   public var registeredBuffersMax = 256
   /// 16 KiB output chunks that the loop keeps for reuse.

@@ -164,6 +164,23 @@ final class OutputQueue {
     return UnsafeRawBufferPointer(start: piece.base, count: piece.count)
   }
 
+  /// The first bytes, at most `most`: where they lie if that is one piece, else gathered in `scratch`, which has room for
+  /// so many. The queue is not empty.
+  func run(upTo most: Int, scratch: UnsafeMutableRawPointer) -> UnsafeRawBufferPointer {
+    let first = pieces[head]
+    if count == 1 || first.count >= most {
+      return UnsafeRawBufferPointer(start: first.base, count: min(first.count, most))
+    }
+    var gathered = 0
+    for n in 0..<count where gathered < most {
+      let piece = pieces[(head + n) & (capacity - 1)]
+      let part = min(piece.count, most - gathered)
+      (scratch + gathered).copyMemory(from: piece.base, byteCount: part)
+      gathered += part
+    }
+    return UnsafeRawBufferPointer(start: scratch, count: gathered)
+  }
+
   /// A message of the first pieces. It stays until `consume` or `clear`.
   func fillMessage() -> UnsafeMutablePointer<msghdr> {
     let message = message ?? pool.takeMessage()

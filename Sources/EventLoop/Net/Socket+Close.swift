@@ -8,6 +8,7 @@ extension Socket {
     loop.assertOnLoop()
     guard state.contains(.started), state.isDisjoint(with: .silent) else { return }
     state.insert(.finishing)
+    giveUpHandshake()
     if queuedBytes == 0 { finishSending() }
   }
 
@@ -37,9 +38,17 @@ extension Socket {
     teardown(.aborted)
   }
 
-  /// All was sent: tell the peer so.
+  /// All was sent: tell the peer so. With TLS, by a close_notify first: a bare end could be anybody's (RFC 8446,
+  /// section 6.1).
   func finishSending() {
     guard !state.contains(.shutDown), state.isDisjoint(with: .ending), queuedBytes == 0 else { return }
+    if let tls, tls.phase == .open, !tls.isClosed {
+      tls.close()
+      if tls.sealedBytes > 0 {
+        if state.isDisjoint(with: .noNewSend) { markDirty() }
+        return
+      }
+    }
     state.insert(.shutDown)
     shutdown(descriptor, Int32(SHUT_WR))
     closeWhenDone()
@@ -60,6 +69,11 @@ extension Socket {
     state.insert(.closing)
     self.reason = reason
     loop.cancel(linger)
+    if let tls {
+      if tls.hasFailed, reason == .closed { self.reason = .failed(EPROTO) }
+      loop.cancel(tls.deadline)
+      tls.end()
+    }
     if outstanding > 0 {
       engram_prep_cancel_descriptor(submission(), descriptor, tag(.socketCancel))
     } else {
@@ -77,6 +91,7 @@ extension Socket {
     state.insert(.closed)
     if let queue { loop.outputs.giveBack(queue) }
     queue = nil
+    tls = nil
     let delegate = delegate
     self.delegate = nil
     loop.slots.remove(slot)
@@ -85,8 +100,9 @@ extension Socket {
 }
 
 extension Socket: TimerTarget {
-  /// The peer had its time to end the connection.
+  /// The peer had its time to end the connection, or for its handshake.
   public func timerFired(tag: UInt64) {
+    if tag == Socket.handshakeTag { return handshakeTimedOut() }
     linger = .none
     teardown(.closed)
   }

@@ -8,6 +8,10 @@ extension Socket {
     loop.assertOnLoop()
     guard !state.contains(.paused) else { return }
     state.insert(.paused)
+    cancelReceive()
+  }
+
+  func cancelReceive() {
     guard state.contains(.receiveArmed), state.isDisjoint(with: .noCancel) else { return }
     state.insert(.cancellingReceive)
     engram_prep_cancel(loop.ring.submission(), tag(.receive), true, Tag(.ignored).raw)
@@ -36,12 +40,22 @@ extension Socket {
     if flags & UInt32(IORING_CQE_F_BUFFER) != 0 {
       let id = UInt16(truncatingIfNeeded: flags >> UInt32(IORING_CQE_BUFFER_SHIFT))
       loop.counters.receivedBytes.add(UInt64(max(0, result)))
-      if let base = loop.ring.buffers.take(id) { deliver(base, Int(result), ReceiveBufferID(index: id)) }
+      if let base = loop.ring.buffers.take(id) {
+        let bytes = UnsafeMutableRawBufferPointer(start: base, count: max(0, Int(result)))
+        if let tls {
+          received(UnsafeRawBufferPointer(bytes), for: tls)
+          loop.ring.buffers.give(id)
+        } else {
+          hand(bytes, ReceiveBufferID(index: id))
+        }
+      }
     }
     guard !state.contains(.closing) else { return }
     switch -result {
     case ..<0, EINTR, EAGAIN: break
-    case 0: return reachedEnd()
+    case 0:
+      if let tls { return peerEnded(tls) }
+      return reachedEnd()
     case ENOBUFS:
       loop.counters.bufferShortages.add()
       state.insert(.starved)
@@ -59,23 +73,23 @@ extension Socket {
     armReceive(pollFirst: false)
   }
 
-  private func deliver(_ base: UnsafeMutableRawPointer, _ count: Int, _ buffer: ReceiveBufferID) {
-    guard count > 0, state.isDisjoint(with: .deaf), let delegate else {
-      return loop.ring.buffers.give(buffer.index)
-    }
+  /// Shows bytes to the delegate, which may keep their buffer.
+  func hand(_ bytes: UnsafeMutableRawBufferPointer, _ buffer: ReceiveBufferID) {
+    guard !bytes.isEmpty, state.isDisjoint(with: .deaf), let delegate else { return loop.recycle(buffer) }
     lastReceiveProgress = loop.now
-    let bytes = UnsafeMutableRawBufferPointer(start: base, count: count)
     switch delegate.socket(self, received: bytes, buffer: buffer) {
-    case .returned: loop.ring.buffers.give(buffer.index)
+    case .returned: loop.recycle(buffer)
     case .kept: break
     }
   }
 
-  private func reachedEnd() {
+  /// The peer's end: its FIN, or with TLS its close_notify, behind which the FIN may follow.
+  func reachedEnd() {
+    let isFirst = !state.contains(.ended)
     state.insert(.ended)
     if state.contains(.lingering) {
       closeWhenDone()
-    } else {
+    } else if isFirst {
       delegate?.socketReachedEnd(self)
     }
   }

@@ -5,8 +5,12 @@ extension Socket {
   /// Where bytes to send are written.
   public var output: OutputBuffer { OutputBuffer(socket: self) }
 
-  /// Bytes that the kernel has not taken yet.
-  public var queuedBytes: Int { queue?.bytes ?? 0 }
+  /// Bytes that the kernel has not taken yet, with those that TLS adds to the ones that are sealed.
+  public var queuedBytes: Int {
+    let written = queue?.bytes ?? 0
+    guard let tls else { return written }
+    return written + tls.sealedBytes
+  }
 
   /// The kernel has not finished with what it was given in an earlier turn.
   public var isSending: Bool { state.contains(.sending) }
@@ -32,7 +36,7 @@ extension Socket {
     markDirty()
   }
 
-  private func markDirty() {
+  func markDirty() {
     state.insert(.dirty)
     if isPatient { loop.patient.append(tag(.send)) } else { loop.dirty.append(tag(.send)) }
   }
@@ -40,7 +44,13 @@ extension Socket {
   /// One send of all that is queued, up to 256 pieces; nothing while one is in flight.
   func flush() {
     state.remove(.dirty)
+    if let tls { return flush(tls) }
     guard let queue, queue.bytes > 0, state.isDisjoint(with: .busySending) else { return }
+    send(queue)
+  }
+
+  /// The queue isn't empty, and nothing is in flight.
+  func send(_ queue: OutputQueue) {
     state.insert(.sending)
     loop.preparedSends += 1
     if let run = queue.single {
@@ -53,23 +63,22 @@ extension Socket {
 
   func sendCompleted(_ result: Int32) {
     state.remove(.sending)
-    guard !state.contains(.closing), let queue else { return }
+    guard !state.contains(.closing), queuedBytes > 0 else { return }
     guard result > 0 || result == -EINTR || result == -EAGAIN else {
       return teardown(.failed(result == 0 ? EPIPE : -result))
     }
     if result > 0 {
-      queue.consume(Int(result))
+      if let tls { tls.consume(Int(result)) } else { queue?.consume(Int(result)) }
       loop.counters.sentBytes.add(UInt64(result))
       sentBytes &+= UInt64(result)
       lastSendProgress = loop.now
     }
-    guard queue.bytes == 0 else {
+    guard queuedBytes == 0 else {
       markDirty()
       return
     }
-    self.queue = nil
-    loop.outputs.giveBack(queue)
-    if !state.contains(.lingering) { delegate?.socketDrained(self) }
+    dropQueue()
+    if !state.contains(.lingering), tls?.isShaking != true { delegate?.socketDrained(self) }
     if state.contains(.finishing) { finishSending() }
   }
 }

@@ -61,6 +61,8 @@ public final class Socket: Resident, @unchecked Sendable {
     static let closing = State(rawValue: 1 << 11)
     static let descriptorClosing = State(rawValue: 1 << 12)
     static let closed = State(rawValue: 1 << 13)
+    /// Ciphertext waits for its turn: no more is received until then.
+    static let held = State(rawValue: 1 << 14)
 
     // Sums by number: a literal of several would be an array first in a debug build, and allocate.
     static let ending = State(rawValue: closing.rawValue | closed.rawValue)
@@ -70,8 +72,10 @@ public final class Socket: Resident, @unchecked Sendable {
     static let noNewSend = State(rawValue: sending.rawValue | dirty.rawValue)
     static let deaf = State(rawValue: lingering.rawValue | closing.rawValue)
     static let noCancel = State(rawValue: cancellingReceive.rawValue | closing.rawValue)
+    static let deafToRecords = State(rawValue: lingering.rawValue | ended.rawValue | ending.rawValue)
+    static let resting = State(rawValue: paused.rawValue | starved.rawValue | held.rawValue)
     static let noReceive = State(
-      rawValue: receiveArmed.rawValue | paused.rawValue | ended.rawValue | starved.rawValue | ending.rawValue)
+      rawValue: receiveArmed.rawValue | ended.rawValue | resting.rawValue | ending.rawValue)
   }
 
   public let loop: EventLoop
@@ -88,7 +92,10 @@ public final class Socket: Resident, @unchecked Sendable {
   /// Whether its sends come after those of other sockets, and only some in a turn: for one of many that are sent the
   /// same. Loop thread.
   public var isPatient = false
+  /// What was written; with TLS, what is not sealed yet.
   var queue: OutputQueue?
+  /// Nil: the connection is plain.
+  var tls: TLSSession?
   var linger = TimerID.none
   let descriptor: Int32
   var slot: UInt32 = 0
@@ -117,6 +124,7 @@ public final class Socket: Resident, @unchecked Sendable {
     (slot, generation) = place
     state.insert(.started)
     if loop.isStopping { return teardown(.loopStopped) }
+    startHandshake()
     armReceive(pollFirst: true)
   }
 

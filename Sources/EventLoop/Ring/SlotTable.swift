@@ -8,11 +8,14 @@ protocol Resident: AnyObject {
   func flush()
   /// It waited for receive buffers, and there are some again.
   func buffersReturned()
+  /// Ciphertext that waited has its turn.
+  func takeUpWaiting()
 }
 
 extension Resident {
   func flush() {}
   func buffersReturned() {}
+  func takeUpWaiting() {}
 }
 
 /// Residents by slot and generation, in raw memory. Loop thread.
