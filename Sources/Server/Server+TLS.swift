@@ -1,6 +1,6 @@
 internal import API
 internal import Engine
-public import EventLoop
+internal import EventLoop
 internal import Glibc
 internal import Logging
 internal import Settings

@@ -30,7 +30,7 @@ SUITES = [
     "test_authentication", "test_visibility", "test_visibility_access", "test_limits", "test_browser_safety", "test_audit",
     "test_slow_clients", "test_connections", "test_hostile", "test_hostile_websocket", "test_contract",
     "test_access_matrix", "test_authorization", "test_intruders",
-    "test_crash", "test_search_crash", "test_endurance", "test_verify", "test_readme"]
+    "test_crash", "test_search_crash", "test_endurance", "test_verify", "test_tls", "test_readme"]
 
 
 class Result(unittest.TestResult):

@@ -36,8 +36,8 @@ extension WithRing {
     @Test func `a server of TLS 1.3 alone refuses 1.2`() throws {
       try with(Certificates.settings { $0.minimumVersion = .v13 }) { _, server in
         _ = server.start()
-        #expect(try visit(server, .v12) == nil)
-        #expect(try visit(server, .v13) != nil)
+        try #expect(visit(server, .v12) == nil)
+        try #expect(visit(server, .v13) != nil)
       }
     }
 
@@ -52,7 +52,7 @@ extension WithRing {
         _ = server.start()
         var options = ClientOptions.v12
         options.suites = suite
-        #expect(try (visit(server, options) != nil) == isSpoken)
+        try #expect((visit(server, options) != nil) == isSpoken)
       }
     }
 
@@ -78,7 +78,7 @@ extension WithRing {
         #expect(answer.hasPrefix("HTTP/1.1 400 "))
         #expect(
           answer.hasSuffix(
-            "Content-Length: 32\r\nConnection: close\r\n\r\nThis port speaks TLS: use https.\n"))
+            "Content-Length: 33\r\nConnection: close\r\n\r\nThis port speaks TLS: use https.\n"))
         #expect(loop.counters.tls.failures(.plainHTTP) == 1)
         #expect(server.received.load(ordering: .relaxed) == 0)
       }
@@ -105,7 +105,7 @@ extension WithRing {
             + loop.counters.tls.failures(.nothingInCommon) == ended)
         #expect(loop.counters.tls.failures(.malformed) > 20)
         #expect(server.received.load(ordering: .relaxed) == 0)
-        #expect(try visit(server) != nil)
+        try #expect(visit(server) != nil)
       }
     }
 
@@ -127,12 +127,13 @@ extension WithRing {
         }
         #expect(eventually { server.closed.value.count == hello.count })
         #expect(server.received.load(ordering: .relaxed) == 0)
-        #expect(try visit(server) != nil)
+        try #expect(visit(server) != nil)
       }
     }
 
     @Test func `a handshake cut at any byte leaves nothing behind`() throws {
-      let context = try TLSContext(Certificates.settings())
+      // A reset that comes together with bytes isn't noticed (EVENTLOOP.md): the handshake's time ends such a one.
+      let context = try TLSContext(Certificates.settings { $0.handshakeNanoseconds = 500_000_000 })
       try EventLoop.with { loop in
         let server = try Server.secure(loop, context).start()
         for version in [ClientOptions.v12, .v13] {
@@ -188,7 +189,7 @@ extension WithRing {
         // It has its session now, and left its place to others.
         first.send([1])
         #expect(first.receive(1) == [1])
-        #expect(try visit(server) != nil)
+        try #expect(visit(server) != nil)
       }
     }
 
@@ -226,7 +227,7 @@ extension WithRing {
         for sender in senders { sender.join() }
         for client in floods { client.close() }
         #expect(eventually { server.closed.value.count == 8 })
-        #expect(try visit(server) != nil)
+        try #expect(visit(server) != nil)
       }
     }
 
@@ -239,14 +240,23 @@ extension WithRing {
       try EventLoop.with { loop in
         let server = try Server.secure(loop, context).start()
         var options = options
-        options.session = try #require(try visit(server, options)?.session.ticket)
-        #expect(try #require(try visit(server, options)).session.isResumed)
+        // A client uses each ticket once, and gets another one by it.
+        func returns() throws -> Bool {
+          let client = try #require(try visit(server, options))
+          options.session = client.session.ticket
+          return client.session.isResumed
+        }
+        try #expect(!returns())
+        try #expect(returns())
         #expect(loop.counters.tls.resumed.value == 1)
-        // The key before this one still opens; the one before that doesn't.
         context.rotateTicketKeys()
-        #expect(try #require(try visit(server, options)).session.isResumed)
+        // By the key before this one, and then by a ticket of this one.
+        try #expect(returns())
         context.rotateTicketKeys()
-        #expect(try #require(try visit(server, options)).session.isResumed == false)
+        try #expect(returns())
+        context.rotateTicketKeys()
+        context.rotateTicketKeys()
+        try #expect(!returns())
       }
     }
 
@@ -263,7 +273,7 @@ extension WithRing {
         let later = try #require(try visit(server))
         #expect(kept.session.serverName == "server")
         #expect(later.session.serverName == "other")
-        #expect(try #require(try visit(server, options)).session.isResumed)
+        try #expect(visit(server, options)?.session.isResumed == true)
         kept.send([9])
         #expect(kept.receive(1) == [9])
       }
@@ -272,8 +282,8 @@ extension WithRing {
     @Test func `without resumption there are no tickets`() throws {
       try with(Certificates.settings { $0.resumption = false }) { _, server in
         _ = server.start()
-        #expect(try #require(try visit(server, .v12)).session.ticket == nil)
-        #expect(try #require(try visit(server, .v13)).session.ticket == nil)
+        try #expect(visit(server, .v12).map { $0.session.ticket == nil } == true)
+        try #expect(visit(server, .v13).map { $0.session.ticket == nil } == true)
       }
     }
   }

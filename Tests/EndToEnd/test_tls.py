@@ -1,0 +1,548 @@
+"""TLS as others speak it: openssl, curl and Python's ssl against the real program."""
+
+import http.client
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+import time
+import unittest
+
+import certificates
+from certificates import Authority, openssl
+from harness import ANSWER_SECONDS, Client, Names, NotReady, Options, Raw, Server, http_request, scratch_directory, unit, until
+from websocket import WebSocket
+
+
+class Site:
+    """A directory of certificates, and a server that speaks TLS with one of them."""
+
+    def __init__(self, *flags, start=True, **tls):
+        self.directory = scratch_directory()
+        self.authority = Authority(os.path.join(self.directory, "certificates"))
+        self.pair = self.authority.issue("server")
+        self.settings = {"certificate": self.pair[0], "key": self.pair[1]} | tls
+        self.config = pathlib.Path(self.directory, "engram.toml")
+        self.configure()
+        self.server = Server("--config", str(self.config), *flags, start=start)
+
+    def configure(self, **changed):
+        self.settings |= changed
+        lines = [f"{name} = {json.dumps(value)}" for name, value in self.settings.items()]
+        self.config.write_text("[tls]\n" + "\n".join(lines) + "\n")
+
+    def context(self, certificate=None, version=None, alpn=None, verify=True):
+        context = ssl.create_default_context(cafile=self.authority.certificate)
+        if not verify:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if certificate:
+            context.load_cert_chain(*certificate)
+        if version:
+            context.minimum_version = context.maximum_version = version
+        if alpn:
+            context.set_alpn_protocols(alpn)
+        return context
+
+    def client(self, context=None, timeout=ANSWER_SECONDS):
+        """The harness's client over TLS."""
+        client = Client(self.server.port, timeout)
+        client.connection = http.client.HTTPSConnection(
+            "localhost", self.server.port, timeout=timeout, context=context or self.context())
+        return client
+
+    def raw(self, context=None, session=None, timeout=ANSWER_SECONDS):
+        """A socket after its handshake, with nothing in between but TLS."""
+        raw = Raw(self.server.port, timeout)
+        raw.socket = (context or self.context()).wrap_socket(raw.socket, server_hostname="localhost", session=session)
+        return raw
+
+    def s_client(self, *arguments, data=b"", check=False):
+        return openssl(
+            "s_client", "-connect", f"localhost:{self.server.port}", "-CAfile", self.authority.certificate, *arguments,
+            data=data, check=check).decode(errors="replace")
+
+    def curl(self, path, *arguments, scheme="https"):
+        done = subprocess.run(
+            ["curl", "-sS", "--max-time", "20", "--cacert", self.authority.certificate, *arguments,
+             f"{scheme}://localhost:{self.server.port}{path}"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return done.returncode, done.stdout.decode(errors="replace")
+
+    def metric(self, name, **labels):
+        text = self.client().get("/metrics").body.decode()
+        label = "{" + ",".join(f'{key}="{value}"' for key, value in labels.items()) + "}" if labels else ""
+        return float(re.search(rf"^{re.escape(name + label)} (\S+)$", text, re.M).group(1))
+
+    def failures(self, cause):
+        return self.metric("engram_tls_handshake_failures_total", cause=cause)
+
+    def discard(self):
+        self.server.discard()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.discard()
+
+
+class TLSTests(unittest.TestCase):
+    """One server, without client certificates."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.site = Site()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.site.discard()
+
+    def test_curl_speaks_every_version_there_is(self):
+        for flags in ([], ["--tlsv1.3"], ["--tls-max", "1.2"], ["--http2"], ["--http1.1"], ["--no-alpn"]):
+            with self.subTest(flags=flags):
+                code, said = self.site.curl("/healthz", "-w", "%{http_version} %{http_code}", *flags)
+                self.assertEqual((code, said), (0, "OK1.1 200") if said.startswith("OK1") else (0, "OK\n1.1 200"))
+
+    def test_versions(self):
+        for flag, spoken in (("-tls1", None), ("-tls1_1", None), ("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")):
+            with self.subTest(version=flag):
+                said = self.site.s_client(flag, "-cipher", "DEFAULT@SECLEVEL=0")
+                if spoken:
+                    self.assertIn(f"New, {spoken}", said)
+                    self.assertIn("Verify return code: 0", said)
+                else:
+                    self.assertIn("Cipher is (NONE)", said)
+                    self.assertIn("alert protocol version", said)
+
+    def test_suites(self):
+        spoken = ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305"]
+        refused = ["ECDHE-ECDSA-AES128-SHA256", "ECDHE-ECDSA-AES256-SHA", "AES128-GCM-SHA256", "DHE-RSA-AES256-GCM-SHA384",
+                   "ECDHE-ECDSA-AES128-CCM", "PSK-AES128-GCM-SHA256"]
+        for suite in spoken + refused:
+            with self.subTest(suite=suite):
+                said = self.site.s_client("-tls1_2", "-cipher", f"{suite}@SECLEVEL=0")
+                self.assertIn(f"Cipher is {suite}" if suite in spoken else "Cipher is (NONE)", said)
+        for suite in ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"):
+            with self.subTest(suite=suite):
+                self.assertIn(f"Cipher is {suite}", self.site.s_client("-tls1_3", "-ciphersuites", suite))
+        self.assertIn("Cipher is (NONE)", self.site.s_client("-tls1_3", "-ciphersuites", "TLS_AES_128_CCM_SHA256"))
+
+    def test_groups(self):
+        for group, spoken in (("X25519", True), ("P-256", True), ("P-384", True), ("P-521", False), ("X448", False)):
+            with self.subTest(group=group):
+                self.assertEqual("Verify return code: 0" in self.site.s_client("-groups", group), spoken)
+
+    def test_protocols(self):
+        with self.site.raw(self.site.context(alpn=["h2", "http/1.1"])) as raw:
+            self.assertEqual(raw.socket.selected_alpn_protocol(), "http/1.1")
+        with self.site.raw() as raw:
+            self.assertIsNone(raw.socket.selected_alpn_protocol())
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            with self.assertRaisesRegex(ssl.SSLError, "NO_APPLICATION_PROTOCOL"):
+                self.site.raw(self.site.context(alpn=["h2"], version=version))
+
+    def test_compression_and_early_data_are_off(self):
+        said = self.site.s_client("-tls1_2")
+        self.assertIn("Compression: NONE", said)
+        self.assertIn("Secure Renegotiation IS supported", said)
+        self.assertIn("Early data was not sent", self.site.s_client("-tls1_3"))
+        self.assertNotRegex(self.site.s_client("-tls1_3", data=b"\n"), r"Max Early Data: [1-9]")
+
+    def test_renegotiation_is_refused(self):
+        process = subprocess.Popen(
+            ["openssl", "s_client", "-connect", f"localhost:{self.site.server.port}", "-tls1_2", "-CAfile",
+             self.site.authority.certificate], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        time.sleep(0.3)
+        process.stdin.write(b"R\n")
+        process.stdin.flush()
+        said, _ = process.communicate(timeout=20)
+        self.assertIn(b"RENEGOTIATING", said)
+        self.assertRegex(said, rb"no renegotiation")
+
+    def test_plain_http_is_told_so(self):
+        code, said = self.site.curl("/healthz", "-w", "%{http_code}", scheme="http")
+        self.assertEqual((code, said), (0, "This port speaks TLS: use https.\n400"))
+        with self.site.server.raw() as raw:
+            raw.send(http_request("POST", "/workunit", unit(Names.fresh())))
+            self.assertEqual(raw.answer().status, 400)
+            self.assertTrue(raw.ended())
+
+    def test_resumption(self):
+        said = self.site.s_client("-tls1_2", "-reconnect")
+        self.assertEqual((said.count("New, TLSv1.2"), said.count("Reused, TLSv1.2")), (1, 5))
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            with self.subTest(version=version.name):
+                context, session = self.site.context(version=version), None
+                for turn in range(5):
+                    with self.site.raw(context, session) as raw:
+                        self.assertEqual(raw.socket.session_reused, turn > 0)
+                        raw.send(http_request("GET", "/healthz"))
+                        self.assertEqual(raw.answer().status, 200)
+                        session = raw.socket.session
+        self.assertGreaterEqual(self.site.metric("engram_tls_handshakes_total", kind="resumed"), 13)
+
+    def test_large_bodies_go_both_ways(self):
+        payload = os.urandom(8 << 20)
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            with self.subTest(version=version.name), self.site.client(self.site.context(version=version)) as client:
+                made = client.create(unit(Names.fresh(), payload))
+                answer = client.get(f"/workunit/{made['id']}/payload")
+                self.assertEqual((answer.status, answer.body == payload), (200, True))
+
+    def test_requests_may_come_in_many_records_or_many_in_one(self):
+        context = Names.fresh()
+        request = http_request("POST", "/workunit", unit(context, "x" * 100))
+        with self.site.raw() as raw:
+            raw.send(request * 20)
+            for _ in range(20):
+                self.assertEqual(raw.answer().status, 201)
+            for place in range(len(request)):
+                raw.send(request[place:place + 1])
+            self.assertEqual(raw.answer().status, 201)
+        with self.site.client() as client:
+            self.assertEqual(len(client.all_units(context)), 21)
+
+    def test_an_answer_ends_with_close_notify(self):
+        with self.site.raw() as raw:
+            raw.send(http_request("GET", "/healthz", fields=["Connection: close"]))
+            self.assertEqual(raw.answer().status, 200)
+            # Python raises at an end without close_notify (suppress_ragged_eofs would hide it).
+            raw.socket.suppress_ragged_eofs = False
+            self.assertEqual(raw.socket.recv(10), b"")
+
+    def test_a_client_that_half_closes_gets_its_answer(self):
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            with self.subTest(version=version.name):
+                incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+                session = self.site.context(version=version).wrap_bio(incoming, outgoing, server_hostname="localhost")
+                with socket.create_connection(("127.0.0.1", self.site.server.port), timeout=ANSWER_SECONDS) as wire:
+
+                    def step(action):
+                        while True:
+                            try:
+                                result = action()
+                                wire.sendall(outgoing.read())
+                                return result
+                            except ssl.SSLWantReadError:
+                                wire.sendall(outgoing.read())
+                                more = wire.recv(65536)
+                                incoming.write(more) if more else incoming.write_eof()
+
+                    step(session.do_handshake)
+                    session.write(http_request("POST", "/workunit", unit(Names.fresh(), "half")))
+                    # The first call says close_notify, and would wait for the server's.
+                    with self.assertRaises(ssl.SSLWantReadError):
+                        session.unwrap()
+                    answer = step(lambda: session.read(65536))
+                    self.assertTrue(answer.startswith(b"HTTP/1.1 201 "), answer)
+
+    def test_a_request_cut_in_two_is_none(self):
+        context = Names.fresh()
+        request = http_request("POST", "/workunit", unit(context, "cut"))
+        for kept in (10, len(request) // 2, len(request) - 1):
+            with self.site.raw() as raw:
+                raw.send(request[:kept])
+                # The FIN, and no close_notify before it.
+                socket.socket.shutdown(raw.socket, socket.SHUT_WR)
+                self.assertIsNone(raw.answer())
+        with self.site.client() as client:
+            self.assertEqual(client.all_units(context), [])
+
+    def test_garbage(self):
+        handshakes = [os.urandom(size) for size in (1, 5, 100, 20000)]
+        handshakes += [b"\x16\x03\x01" + len(body).to_bytes(2, "big") + body for body in map(os.urandom, (1, 40, 16000))]
+        handshakes += [b"\x16\x03\x01\xff\xff" + os.urandom(70000), b"\x15\x03\x03\x00\x02\x02\x28", b"\x80\x2e\x01\x00\x02"]
+        for bytes_ in handshakes:
+            with self.subTest(handshake=bytes_[:8]), self.site.server.raw() as raw:
+                raw.send(bytes_)
+                try:
+                    raw.socket.shutdown(socket.SHUT_WR)
+                except OSError:
+                    pass  # the server was quicker
+                while raw._more():
+                    pass
+        for bytes_ in (os.urandom(100), b"\x17\x03\x03\x00\x20" + os.urandom(32), b"\x17\x03\x03\xff\xff" + os.urandom(100)):
+            with self.subTest(record=bytes_[:8]):
+                raw = self.site.raw()
+                socket.socket.sendall(raw.socket, bytes_)
+                with self.assertRaises((ssl.SSLError, ConnectionResetError)):
+                    if raw.socket.recv(100) == b"":
+                        raise ssl.SSLError("ended")
+                raw.close()
+        with self.site.client() as client:
+            self.assertEqual(client.get("/healthz").status, 200)
+        self.assertGreater(self.site.failures("malformed"), 3)
+        self.assertGreaterEqual(self.site.metric("engram_tls_broken_sessions_total"), 3)
+
+    def test_a_client_that_trusts_nobody_is_counted(self):
+        before = self.site.failures("refused_by_peer")
+        with self.assertRaises(ssl.SSLCertVerificationError):
+            self.site.raw(ssl.create_default_context())
+        until(lambda: self.site.failures("refused_by_peer") == before + 1)
+
+    def test_server_sent_events(self):
+        context = Names.fresh()
+        follower = subprocess.Popen(
+            ["curl", "-sSN", "--max-time", "30", "--cacert", self.site.authority.certificate,
+             f"https://localhost:{self.site.server.port}/stream/sse?context={context}"], stdout=subprocess.PIPE)
+        lines = iter(follower.stdout.readline, b"")
+        self.assertTrue(any(line == b"event: subscribed\n" for line in lines))
+        with self.site.client() as client:
+            for n in range(100):
+                client.create(unit(context, f"unit {n} " + "x" * (n * 300)))
+        seen = []
+        for line in lines:
+            if line.startswith(b"data: ") and b"work" not in line[:10] and b'"payload"' in line:
+                seen.append(json.loads(line[6:])["payload"])
+                if len(seen) == 100:
+                    break
+        follower.kill()
+        follower.wait()
+        follower.stdout.close()
+        self.assertEqual(seen, [f"unit {n} " + "x" * (n * 300) for n in range(100)])
+
+    def test_web_sockets(self):
+        site = self.site
+
+        class Secure(WebSocket):
+            def _upgrade(self, request):
+                self.socket = site.context().wrap_socket(self.socket, server_hostname="localhost")
+                super()._upgrade(request)
+
+        context = Names.fresh()
+        with Secure(site.server.port, context=context) as follower, Secure(site.server.port, context=context) as writer:
+            for end in (follower, writer):
+                end.subscribed()
+            for n in range(50):
+                writer.text({"type": "publish", "ref": str(n), "work_unit": unit(context, "y" * (n * 500))})
+            payloads = [found["payload"] for found in follower.units(50)]
+            self.assertEqual(payloads, ["y" * (n * 500) for n in range(50)])
+
+
+class TLSMutualTests(unittest.TestCase):
+    """Client certificates, asked for and demanded."""
+
+    def serve(self, wanted):
+        directory = scratch_directory()
+        authority = Authority(os.path.join(directory, "clients"))
+        site = Site(client_certificates=wanted, client_ca=authority.certificate)
+        self.addCleanup(shutil.rmtree, directory, True)
+        self.addCleanup(site.discard)
+        good = authority.issue("anna", certificates.CLIENT_NAMES)
+        ended = authority.issue("ended", certificates.CLIENT_NAMES, days=-1)
+        foreign = site.authority.issue("foreign", certificates.CLIENT_NAMES)
+        return site, good, ended, foreign
+
+    def status(self, site, certificate, version):
+        """What /healthz answers; None when the handshake fails."""
+        try:
+            with site.raw(site.context(certificate, version)) as raw:
+                raw.send(http_request("GET", "/healthz"))
+                return raw.answer().status
+        except (ssl.SSLError, ConnectionResetError, BrokenPipeError):
+            return None
+
+    def test_client_certificates(self):
+        for wanted in ("optional", "required"):
+            site, good, ended, foreign = self.serve(wanted)
+            for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+                with self.subTest(wanted=wanted, version=version.name):
+                    self.assertEqual(self.status(site, good, version), 200)
+                    self.assertEqual(self.status(site, None, version), 200 if wanted == "optional" else None)
+                    self.assertIsNone(self.status(site, ended, version))
+                    self.assertIsNone(self.status(site, foreign, version))
+            failed = 0 if wanted == "required" else site.failures("client_certificate")
+            self.assertEqual(failed, 0 if wanted == "required" else 4)
+            said = site.s_client("-cert", good[0], "-key", good[1])
+            self.assertIn("CN = Test Authority", said.split("Acceptable client certificate CA names")[1])
+
+    def test_curl_with_a_certificate(self):
+        site, good, _, _ = self.serve("required")
+        self.assertEqual(site.curl("/healthz", "--cert", good[0], "--key", good[1])[0], 0)
+        self.assertNotEqual(site.curl("/healthz")[0], 0)
+
+    def test_a_session_keeps_its_certificate(self):
+        site, good, _, _ = self.serve("required")
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            with self.subTest(version=version.name):
+                context = site.context(good, version)
+                with site.raw(context) as raw:
+                    raw.send(http_request("GET", "/healthz"))
+                    self.assertEqual(raw.answer().status, 200)
+                    session = raw.socket.session
+                with site.raw(context, session) as raw:
+                    self.assertTrue(raw.socket.session_reused)
+                    raw.send(http_request("GET", "/healthz"))
+                    self.assertEqual(raw.answer().status, 200)
+
+
+class TLSLimitsTests(unittest.TestCase):
+    def test_a_slow_handshake_is_cut(self):
+        with Site(handshake_timeout_seconds=1) as site:
+            begun = time.monotonic()
+            with site.server.raw() as silent, site.server.raw() as dripping:
+                dripping.send(b"\x16\x03\x01\x02\x00\x01")
+                self.assertTrue(silent.ended())
+                self.assertTrue(dripping.ended())
+            self.assertTrue(0.9 < time.monotonic() - begun < 5)
+            self.assertEqual(site.failures("timed_out"), 2)
+
+    def test_handshakes_beyond_the_limit_are_refused(self):
+        with Site(handshakes_max=5) as site:
+            waiting = [site.server.raw() for _ in range(5)]
+            until(lambda: self.refused(site))
+            for raw in waiting:
+                raw.close()
+            with site.client() as client:
+                until(lambda: self.answers(site))
+                self.assertEqual(client.get("/healthz").status, 200)
+                self.assertGreater(site.metric("engram_tls_handshakes_refused_total"), 0)
+                self.assertEqual(site.metric("engram_tls_handshakes_open"), 0)
+
+    @staticmethod
+    def refused(site):
+        with site.server.raw() as raw:
+            return raw.ended(timeout=0.2)
+
+    @staticmethod
+    def answers(site):
+        try:
+            with site.client() as client:
+                return client.get("/healthz").status == 200
+        except OSError:
+            return False
+
+    def test_handshakes_in_a_crowd_leave_others_their_answers(self):
+        with Site() as site, site.client() as client:
+            client.get("/healthz")
+            crowd = [threading.Thread(target=lambda: [self.answers(site) for _ in range(20)]) for _ in range(20)]
+            for thread in crowd:
+                thread.start()
+            slowest = 0
+            while any(thread.is_alive() for thread in crowd):
+                begun = time.monotonic()
+                self.assertEqual(client.get("/healthz").status, 200)
+                slowest = max(slowest, time.monotonic() - begun)
+            self.assertLess(slowest, 5)
+
+    def test_a_server_that_stops_says_so(self):
+        with Site() as site:
+            with site.raw() as raw:
+                raw.send(http_request("GET", "/healthz"))
+                self.assertEqual(raw.answer().status, 200)
+                raw.socket.suppress_ragged_eofs = False
+                ended = threading.Thread(target=lambda: self.assertEqual(raw.socket.recv(10), b""))
+                ended.start()
+                with site.server.raw():  # one that never says hello
+                    self.assertEqual(site.server.terminate(), 0)
+                ended.join()
+
+    def test_files_that_do_not_fit_are_refused(self):
+        with Site(start=False) as site:
+            other = site.authority.issue("other")
+            for settings, cause in (
+                    ({"key": other[1]}, "not the key of the certificate"),
+                    ({"certificate": site.pair[1]}, "no usable PEM certificate"),
+                    ({"certificate": "/nowhere.pem"}, "No such file"),
+            ):
+                with self.subTest(cause=cause):
+                    site.configure(certificate=site.pair[0], key=site.pair[1])
+                    site.configure(**settings)
+                    with self.assertRaisesRegex(NotReady, f"(?s)exit 78.*{cause}"):
+                        site.server.start()
+            site.configure(certificate=site.pair[0], key=site.pair[1])
+            os.chmod(site.pair[1], 0o644)
+            with self.assertRaisesRegex(NotReady, "(?s)exit 78.*chmod 600"):
+                site.server.start()
+            os.chmod(site.pair[1], 0o600)
+            site.server.start()
+
+
+class TLSReloadTests(unittest.TestCase):
+    ROUNDS = 100
+
+    def seen(self, site):
+        with site.raw() as raw:
+            return dict(pair for part in raw.socket.getpeercert()["subject"] for pair in part)["commonName"]
+
+    def install(self, site, name):
+        """Puts another certificate in the place of the server's, as a tool does that renews it, and has it read."""
+        for ending in ("pem", "key"):
+            copy = site.authority.path(f"new.{ending}")
+            shutil.copyfile(site.authority.path(f"{name}.{ending}"), copy)
+            os.chmod(copy, 0o600)
+            os.rename(copy, site.authority.path(f"live.{ending}"))
+        site.server.process.send_signal(signal.SIGHUP)
+
+    def site(self):
+        site = Site(start=False)
+        self.addCleanup(site.discard)
+        site.authority.issue("other")
+        for ending in ("pem", "key"):
+            shutil.copy(site.authority.path(f"server.{ending}"), site.authority.path(f"live.{ending}"))
+        site.configure(certificate=site.authority.path("live.pem"), key=site.authority.path("live.key"))
+        site.server.start()
+        return site
+
+    def test_a_hundred_reloads_under_load_fail_no_request(self):
+        site = self.site()
+        stop, failures, counts = threading.Event(), [], [0, 0, 0]
+        context = Names.fresh()
+
+        def post(kind):
+            try:
+                trusted, session, kept = site.context(), None, site.client()
+                while not stop.is_set():
+                    if kind == 0:
+                        kept.create(unit(context, "kept"))
+                    else:
+                        with site.raw(trusted, session) as raw:
+                            raw.send(http_request("POST", "/workunit", unit(context, "new")))
+                            answer = raw.answer()
+                            if answer is None or answer.status != 201:
+                                raise AssertionError(f"{answer}")
+                            session = raw.socket.session if kind == 2 else None
+                    counts[kind] += 1
+                kept.close()
+            except Exception as error:
+                failures.append(f"{kind}: {error!r}")
+
+        clients = [threading.Thread(target=post, args=(kind,)) for kind in (0, 0, 1, 1, 2)]
+        for client in clients:
+            client.start()
+        for turn in range(self.ROUNDS):
+            name = "other" if turn % 2 == 0 else "server"
+            self.install(site, name)
+            until(lambda: self.seen(site) == name, what=f"certificate {name} in round {turn}")
+        stop.set()
+        for client in clients:
+            client.join()
+        self.assertEqual(failures, [])
+        self.assertTrue(all(count > 20 for count in counts), counts)
+        with site.client() as client:
+            self.assertEqual(len(client.all_units(context)), sum(counts))
+        self.assertGreater(site.metric("engram_tls_handshakes_total", kind="resumed"), counts[2] * 0.9)
+
+    def test_a_bad_certificate_leaves_the_old_one(self):
+        site = self.site()
+        pathlib.Path(site.authority.path("live.pem")).write_text("nothing\n")
+        site.server.process.send_signal(signal.SIGHUP)
+        until(lambda: any("reload refused" in line and "live.pem" in line for line in site.server.stderr))
+        self.assertEqual(self.seen(site), "server")
+        self.install(site, "other")
+        until(lambda: self.seen(site) == "other")
+        # The certificate is new, the key that of the old one.
+        shutil.copyfile(site.authority.path("server.key"), site.authority.path("live.key"))
+        site.server.process.send_signal(signal.SIGHUP)
+        until(lambda: any("not the key of the certificate" in line for line in site.server.stderr))
+        self.assertEqual(self.seen(site), "other")
+
+
+if __name__ == "__main__":
+    unittest.main()
