@@ -21,7 +21,7 @@ LAID_OUT := Package.swift Sources Tests Benchmarks/Package.swift $(addprefix Ben
 
 LIBRARIES := liburing-dev librocksdb-dev libsqlite3-dev libssl-dev libtomlplusplus-dev curl python3
 PEERS     := nginx libnginx-mod-nchan redis-server etcd-server wrk fio postgresql sqlite3
-CLIENTS   := chromium python3-websockets
+CLIENTS   := chromium python3-websockets openssl
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20

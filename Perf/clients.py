@@ -11,8 +11,8 @@ import servers
 from measure import Failed
 
 
-def compiled(name):
-    """The path of a load client, built from `NAME.c` unless this run has built it."""
+def compiled(name, libraries=()):
+    """The path of a load client, built from `NAME.c` with libraries unless this run has built it."""
     path = servers.SCRATCH / name
     if path.exists():
         return str(path)
@@ -23,19 +23,20 @@ def compiled(name):
         raise Failed("a C compiler is needed: cc, gcc or clang")
     path.parent.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
-        [compiler, "-O2", "-o", str(path), str(pathlib.Path(__file__).with_name(f"{name}.c"))], text=True,
+        [compiler, "-O2", "-o", str(path), str(pathlib.Path(__file__).with_name(f"{name}.c")),
+         *(f"-l{library}" for library in libraries)], text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode != 0:
         raise Failed(f"{name}.c: {done.stdout}")
     return str(path)
 
 
-def run(name, look, timeout, processors=None, **arguments):
+def run(name, look, timeout, processors=None, libraries=(), **arguments):
     """Runs a client. At each mark (a line of one word) it waits until `look()` has returned.
 
     Returns ({mark: what `look` found}, what the client says in its last line).
     """
-    command = [compiled(name)] + [f"{key}={value}" for key, value in arguments.items()]
+    command = [compiled(name, libraries)] + [f"{key}={value}" for key, value in arguments.items()]
     client = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=(lambda: os.sched_setaffinity(0, processors)) if processors else None)

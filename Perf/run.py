@@ -28,9 +28,10 @@ import rows
 import search
 import servers
 import streams
+import tls
 from size import Size
 
-ROWS = rows.ROWS | streams.ROWS | search.ROWS | auth.ROWS
+ROWS = rows.ROWS | tls.ROWS | auth.ROWS | streams.ROWS | search.ROWS
 
 
 def table(found, smoke):
