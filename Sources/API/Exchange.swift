@@ -45,8 +45,10 @@ public final class Exchange {
   var bearsCredential = false
   /// The connection's last credential that was accepted.
   var credential: HeldCredential?
-  /// The certificate that the peer has proved to be its own in the handshake.
-  public var certificate: PeerCertificate?
+  /// The certificate that the peer has proved to be its own in the handshake: read once, if somebody asks.
+  public lazy var certificate: PeerCertificate? = socket.peerCertificate.flatMap { der in
+    der.withUnsafeBytes { PeerCertificate(der: $0) }
+  }
   /// What the connection takes of what is shared; nil in tests.
   public var lease: ConnectionLease?
   /// What the answer says to pages of other origins.

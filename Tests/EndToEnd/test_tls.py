@@ -136,7 +136,7 @@ class TLSTests(unittest.TestCase):
     def test_groups(self):
         for group, spoken in (("X25519", True), ("P-256", True), ("P-384", True), ("P-521", False), ("X448", False)):
             with self.subTest(group=group):
-                self.assertEqual("Verify return code: 0" in self.site.s_client("-groups", group), spoken)
+                self.assertEqual("Cipher is (NONE)" not in self.site.s_client("-groups", group), spoken)
 
     def test_protocols(self):
         with self.site.raw(self.site.context(alpn=["h2", "http/1.1"])) as raw:
@@ -144,7 +144,7 @@ class TLSTests(unittest.TestCase):
         with self.site.raw() as raw:
             self.assertIsNone(raw.socket.selected_alpn_protocol())
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
-            with self.assertRaisesRegex(ssl.SSLError, "NO_APPLICATION_PROTOCOL"):
+            with self.assertRaisesRegex(ssl.SSLError, "(?i)no.application.protocol"):
                 self.site.raw(self.site.context(alpn=["h2"], version=version))
 
     def test_compression_and_early_data_are_off(self):
