@@ -146,8 +146,8 @@ const char *testing_tls_client_server_name(testing_tls_client *client) {
 }
 
 void *testing_tls_client_session(testing_tls_client *client) {
-  // TLS 1.3 sends its tickets after the handshake, TLS 1.2 within.
-  SSL_SESSION *session = client->session;
+  // TLS 1.3 sends its tickets after the handshake. TLS 1.2 does within, and a renewed one isn't called a new session.
+  SSL_SESSION *session = SSL_version(client->ssl) == TLS1_3_VERSION ? client->session : SSL_get_session(client->ssl);
   if (!session || !SSL_SESSION_is_resumable(session)) return NULL;
   SSL_SESSION_up_ref(session);
   return session;
