@@ -1,7 +1,8 @@
+internal import Access
 @testable internal import HTTP
 
 /// `HeadParser`: the outcome depends on the bytes and not on the cuts; what is accepted a plain reader of RFC 9112
-/// reads alike; written anew in its plainest form it means the same.
+/// reads alike; written anew in its plainest form it means the same. Names and origins that pass for the server's own are.
 enum HTTPHead {
   static func run(_ input: [UInt8]) {
     let whole = Outcome(input, cuts: [])
@@ -20,6 +21,7 @@ enum HTTPHead {
     demand(said.body == naive.body, "framing: \(said.body), not \(naive.body)")
     demand(said.keepAlive == naive.keepAlive, "keep-alive: \(said.keepAlive)")
     again(said)
+    browser(said)
     behind(Array(input[consumed...]), input)
   }
 
@@ -51,6 +53,42 @@ enum HTTPHead {
     demand(!parser.isUnderWay, "a head has ended, and is under way")
     let next = Outcome(rest, cuts: [], &parser, &head)
     demand(next == Outcome(rest, cuts: []), "the second head: \(next)")
+  }
+
+  // MARK: Browsers
+
+  private static let rules = BrowserRules(BrowserSettings(), isLoopback: true, isTLS: false)
+
+  /// Names that lead to this machine, and pages that came from here: nothing else passes for them.
+  private static func browser(_ said: Said) {
+    func first(_ name: String) -> [UInt8]? {
+      zip(said.names, said.values).first { NaiveHead.lower($0.0) == Array(name.utf8) }?.1
+    }
+    guard let host = first("host") else { return }
+    let copy = UnsafeRawBufferPointer(Fenced.copy(host))
+    if rules.answers(to: copy) { demand(isLocal(host), "\(shown(host)) passes for this machine") }
+    guard let origin = first("origin") else { return }
+    let standing = rules.standing(origin: UnsafeRawBufferPointer(Fenced.copy(origin)), host: copy)
+    let own = Array("http://".utf8) + withoutPort(NaiveHead.lower(host), only: "80")
+    let isOwn = withoutPort(NaiveHead.lower(origin), only: "80") == own
+    demand(standing == (isOwn ? .own : .stranger), "\(shown(origin)) at \(shown(host)) is \(standing)")
+  }
+
+  private static func isLocal(_ host: [UInt8]) -> Bool {
+    let name = String(decoding: withoutPort(NaiveHead.lower(host), only: nil), as: UTF8.self)
+    if name == "localhost" || name == "[::1]" { return true }
+    if name.hasSuffix(".localhost") { return name.utf8.count > 10 }
+    let parts = name.split(separator: ".", omittingEmptySubsequences: false)
+    return parts.count == 4 && parts[0] == "127"
+      && parts.allSatisfy { part in UInt8(part).map { "\($0)" == part } ?? false }
+  }
+
+  /// Without a port, or without this one.
+  private static func withoutPort(_ text: [UInt8], only port: String?) -> [UInt8] {
+    guard let colon = text.lastIndex(of: UInt8(ascii: ":")) else { return text }
+    let digits = text[(colon + 1)...]
+    guard digits.allSatisfy({ (0x30...0x39).contains($0) }) else { return text }
+    return port.map { digits.elementsEqual($0.utf8) } ?? true ? Array(text[..<colon]) : text
   }
 
   /// What a head says, in bytes of its own.
@@ -188,7 +226,7 @@ struct NaiveHead {
     zip(names, values).filter { NaiveHead.lower($0.0) == Array(name.utf8) }.map(\.1)
   }
 
-  private static func lower(_ bytes: [UInt8]) -> [UInt8] {
+  static func lower(_ bytes: [UInt8]) -> [UInt8] {
     bytes.map { (0x41...0x5a).contains($0) ? $0 + 32 : $0 }
   }
 
