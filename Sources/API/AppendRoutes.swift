@@ -65,7 +65,7 @@ extension LoopServices {
   /// Whether `bodyArrives` is to be called for the request whose head is there.
   public func readsAsItArrives(_ exchange: Exchange) -> Bool {
     guard exchange.head.method == .post,
-      Route.match(exchange.head.path, in: exchange.headBytes)?.name == .createUnits
+      exchange.findRoute()?.name == .createUnits
     else { return false }
     return (try? ContentType(exchange)) == .lines
   }

@@ -97,7 +97,7 @@ extension LoopServices {
   }
 
   private func deny(_ exchange: Exchange, _ reason: String, _ detail: String) -> Problem {
-    let route = Route.match(exchange.head.path, in: exchange.headBytes)?.name
+    let route = exchange.findRoute()?.name
     auditDenial(exchange, nil, .route(route?.taking(exchange.head.method) ?? .none), reason: reason)
     return Problem(.permissionDenied, detail)
   }
@@ -187,8 +187,7 @@ extension LoopServices {
     var costs = RateCosts()
     costs.requests = 1
     if case .length(let length) = exchange.head.body { costs.bytes = length }
-    let match = exchange.route ?? Route.match(exchange.head.path, in: exchange.headBytes)
-    let route = match?.name.taking(exchange.head.method)
+    let route = exchange.findRoute()?.name.taking(exchange.head.method)
     switch route {
     case .createUnit: costs.publishes = 1
     case .search, .searchRelationships, .relationships: costs.searches = 1
@@ -199,7 +198,7 @@ extension LoopServices {
 
   /// An orchestrator that gets no answer ends the server; these answers cost nothing.
   private static func isProbe(_ exchange: Exchange) -> Bool {
-    switch (exchange.route ?? Route.match(exchange.head.path, in: exchange.headBytes))?.name {
+    switch exchange.findRoute()?.name {
     case .livez, .readyz, .healthz: true
     default: false
     }

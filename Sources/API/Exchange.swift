@@ -36,7 +36,9 @@ public final class Exchange {
   private var append: AppendRequest?
   /// How far a batch of lines is read.
   var lines = UnitLines()
+  /// Once `findRoute` or a handler has looked.
   var route: Route.Match?
+  private var isRouted = false
   /// Who asks, once `admit` has looked.
   public internal(set) var caller = Caller.open
   /// Why the request is refused, whatever its body says.
@@ -98,6 +100,17 @@ public final class Exchange {
     rateNotice = nil
     retrySeconds = 0
     isPreflight = false
+    route = nil
+    isRouted = false
+  }
+
+  /// The route of the request's path, by whatever method; found once for a request. Requires the head.
+  func findRoute() -> Route.Match? {
+    if !isRouted {
+      route = Route.match(head.path, in: headBytes)
+      isRouted = true
+    }
+    return route
   }
 
   func bytes(_ run: ByteRun) -> UnsafeRawBufferPointer { run.bytes(in: headBytes) }

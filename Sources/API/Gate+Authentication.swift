@@ -1,4 +1,5 @@
 internal import Access
+internal import Bytes
 internal import EventLoop
 internal import HTTP
 internal import Model
@@ -12,8 +13,9 @@ struct HeldCredential {
   let principal: Principal
   let permissions: Permissions
 
-  init(_ value: UnsafeRawBufferPointer?, _ principal: Principal, _ control: AccessControl) {
-    self.value = value.map { Array($0) }
+  /// - Parameter value: kept as long as this.
+  init(_ value: [UInt8]?, _ principal: Principal, _ control: AccessControl) {
+    self.value = value
     self.principal = principal
     permissions = control.policy.permissions(of: principal)
     generation = control.generation
@@ -26,6 +28,25 @@ struct HeldCredential {
     guard generation == control.generation, !principal.isExpired(now: now) else { return false }
     guard let value, let own = self.value else { return value == nil && self.value == nil }
     return own.withUnsafeBytes { ConstantTime.equal($0, value) }
+  }
+}
+
+/// Values of `Authorization` that connections hold, each kept once: a fleet may have thousands of connections under one
+/// JWT of some kilobytes.
+struct SharedValues {
+  /// 2 MiB of the longest. Then all are forgotten here, and live on with the connections that hold them.
+  private static let valuesMax = 256
+  private let seed = UInt64.random(in: .min ... .max)
+  private var known: [UInt64: [UInt8]] = [:]
+
+  /// The bytes, in memory that others with the same share.
+  mutating func share(_ value: UnsafeRawBufferPointer) -> [UInt8] {
+    let print = Fingerprint.of(value, seed: seed).low
+    if let found = known[print], found.elementsEqual(value) { return found }
+    if known.count >= SharedValues.valuesMax { known.removeAll() }
+    let made = Array(value)
+    known[print] = made
+    return made
   }
 }
 
@@ -79,7 +100,7 @@ extension LoopServices {
     _ now: UInt64
   ) throws(AuthenticationFailure) -> Caller {
     guard !principal.isExpired(now: now) else { throw .expired }
-    let held = HeldCredential(value, principal, access)
+    let held = HeldCredential(value.map { values.share($0) }, principal, access)
     exchange.credential = held
     return held.caller
   }

@@ -22,12 +22,12 @@ extension LoopServices {
   public func refuse(_ exchange: Exchange, _ problem: Problem) {
     exchange.isHeadOnly = exchange.head.method == .head
     exchange.answer(problem)
-    let route = Route.match(exchange.head.path, in: exchange.headBytes)
+    let route = exchange.findRoute()
     finish(exchange, route?.name.taking(exchange.head.method) ?? route?.name ?? .none)
   }
 
   private func refusal(_ exchange: Exchange, _ access: AccessControl) -> Problem? {
-    let route = Route.match(exchange.head.path, in: exchange.headBytes)
+    let route = exchange.findRoute()
     let name = route?.name.taking(exchange.head.method)
     if let name, name.isOpen(exchange.head) { return nil }
     do throws(AuthenticationFailure) {

@@ -38,8 +38,7 @@ extension LoopServices {
       finish(exchange, .none)
       return true
     }
-    exchange.route = Route.match(exchange.head.path, in: exchange.headBytes)
-    guard let route = exchange.route else {
+    guard let route = exchange.findRoute() else {
       exchange.answer(Problem(.notFound, "there is nothing at this path"))
       finish(exchange, .none)
       return true

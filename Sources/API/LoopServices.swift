@@ -28,6 +28,7 @@ public final class LoopServices {
   let drafts = UnitDraftPool()
   let publishes: PublishPool
   var requestIDs = RequestIDs()
+  var values = SharedValues()
   /// `/openapi.json`, made when it is first asked for.
   lazy var contractDocument = ContractDocument(version: service.version)
 

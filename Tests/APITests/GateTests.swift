@@ -263,6 +263,30 @@ private final class Written: AuditSink {
     #expect(fenced?.code == .fenceRejected && fenced?.errors.map(\.pointer) == ["/fence"])
   }
 
+  @Test func `each request has its own route, whatever the one before was`() throws {
+    try desk.with("/livez") { exchange in
+      #expect(services.admit(exchange) == nil)
+      #expect(exchange.findRoute()?.name == .livez)
+    }
+    try desk.with("/search", method: "POST") { exchange in
+      #expect(services.admit(exchange)?.code == .unauthenticated)
+      #expect(exchange.findRoute()?.name == .search)
+    }
+    try desk.with("/nowhere") { #expect($0.findRoute()?.name == nil) }
+  }
+
+  @Test func `connections under one credential keep it once`() {
+    var values = SharedValues()
+    func place(_ text: String) -> UnsafeRawPointer? {
+      Array(text.utf8).withUnsafeBytes { values.share($0) }.withUnsafeBytes { $0.baseAddress }
+    }
+    let text = String(repeating: "t", count: 4000)
+    #expect(place(text) == place(text))
+    #expect(place(text) != place(text + "t"))
+    for number in 0..<1000 { _ = place("\(number)") }
+    #expect(Array(text.utf8).withUnsafeBytes { values.share($0) } == Array(text.utf8))
+  }
+
   @Test func `the page of policies has every route and verb`() throws {
     let page = try text(besideSources: "Sources/Access/POLICY.md")
     for route in Route.Name.allCases where route != .none {
