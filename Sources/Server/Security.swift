@@ -46,7 +46,7 @@ struct Security {
     // MARK: Who listens in
 
     mutating func tls(succeeding earlier: TLSContext?) -> TLSContext? {
-      guard let wanted = TLSSettings(settings) else { return nil }
+      guard let wanted = TLSSettings(settings), areOwn(wanted) else { return nil }
       do throws(TLSError) {
         return try TLSContext(wanted, succeeding: earlier)
       } catch {
@@ -57,6 +57,22 @@ struct Security {
         }
         return nil
       }
+    }
+
+    /// Whether nobody else can read the key, or say who signs for clients. `TLSContext` reads the files once more, and
+    /// looks at the key's mode again.
+    private mutating func areOwn(_ wanted: TLSSettings) -> Bool {
+      let key = file(Schema.privateKey, isSecret: true, bytesMax: SettingsLimits.fileBytesMax)
+      guard wanted.clientCA != nil else { return key != nil }
+      let authorities = file(Schema.clientCA, isSecret: false, bytesMax: SettingsLimits.fileBytesMax)
+      guard let authorities else { return false }
+      do throws(FileFault) {
+        try authorities.requireUnchangeable()
+      } catch {
+        fault(Schema.clientCA, "\(error)")
+        return false
+      }
+      return key != nil
     }
 
     // MARK: Who is asking, and what they may

@@ -167,6 +167,33 @@ class Check(unittest.TestCase):
             self.assertEqual(done.returncode, code, done.stderr)
             self.assertNotIn("AAAA", done.stdout + done.stderr)
 
+    def test_the_certificates_key(self):
+        folder = Folder()
+        for name in ("server", "other"):
+            subprocess.run(
+                ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                 "-subj", "/CN=localhost", "-keyout", folder.path / f"{name}.key", "-out", folder.path / f"{name}.crt"],
+                check=True, stderr=subprocess.DEVNULL)
+        for certificate, key, mode, cause in (
+            ("server.crt", "server.key", 0o600, None), ("server.crt", "server.key", 0o640, None),
+            ("server.crt", "server.key", 0o644, "tls.key: {}/server.key: mode 0644 gives others access to a secret"),
+            ("server.crt", "server.key", 0o660, "tls.key: {}/server.key: mode 0660 lets its group change a secret"),
+            ("server.crt", "other.key", 0o600, "tls.key: {}/other.key: not the key of the certificate"),
+            ("other.key", "server.key", 0o600, "tls.certificate: {}/other.key: no usable PEM certificate"),
+            ("none.crt", "server.key", 0o600, "tls.certificate: {}/none.crt: No such file or directory"),
+            ("server.crt", "none.key", None, "tls.key: {}/none.key: No such file or directory")):
+            with self.subTest(certificate=certificate, key=key, mode=mode):
+                if mode:
+                    (folder.path / key).chmod(mode)
+                config = folder.write("engram.toml", f'[tls]\ncertificate = "{certificate}"\nkey = "{key}"\n')
+                done = check("--config", config)
+                self.assertEqual(done.returncode, EX_CONFIG if cause else 0, done.stderr)
+                if cause:
+                    line = 2 if cause.startswith("tls.certificate") else 3
+                    self.assertIn(f"{config}:{line}: {cause.format(folder.path)}", done.stderr)
+                    done = run("serve", "--config", config, "--data-dir", scratch_directory())
+                    self.assertEqual(done.returncode, EX_CONFIG, done.stderr)
+
     def test_policies_are_compiled(self):
         folder = Folder()
         folder.tokens(("anna:worker", "secret"))
