@@ -22,6 +22,7 @@ import traceback
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+import abuse
 import auth
 import measure
 import rows
@@ -31,7 +32,7 @@ import streams
 import tls
 from size import Size
 
-ROWS = rows.ROWS | tls.ROWS | auth.ROWS | streams.ROWS | search.ROWS
+ROWS = rows.ROWS | streams.ROWS | search.ROWS | auth.ROWS | abuse.ROWS | tls.ROWS
 
 
 def table(found, smoke):

@@ -97,7 +97,7 @@ extension LoopServices {
     let context = Array(body.head) + body.last
     let pinned = try await withPinned ? self.pinned(entry.record) : nil
     let recent = try await withRecent ? self.recent(id, entry.lastSequence) : nil
-    try exchange.requireRoom()
+    if withPinned || withRecent { try exchange.requireRoom(for: Limits.pageBytesMax) }
     answer(exchange, context, pinned, recent, tag)
   }
 

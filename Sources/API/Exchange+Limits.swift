@@ -60,9 +60,12 @@ extension Exchange {
   /// Who is at the other end, as far as it is known.
   var address: ClientAddress { lease?.address ?? .unknown }
 
-  /// Throws if the peers of all connections have so much to read already that no large answer is begun.
-  func requireRoom() throws(Problem) {
-    guard lease?.hasRoomForAnswers ?? true else {
+  /// Answers up to this size are always given: who reads nothing is not to keep others from small ones.
+  private static let smallAnswerBytesMax = 64 << 10
+
+  /// Throws if an answer of about `bytes` is large, and the peers of all connections have too much to read already.
+  func requireRoom(for bytes: Int) throws(Problem) {
+    guard bytes <= Exchange.smallAnswerBytesMax || lease?.hasRoomForAnswers ?? true else {
       throw Problem(.unavailable, "too many answers wait to be read; try again")
     }
   }

@@ -57,7 +57,7 @@ extension LoopServices {
     guard let page = try found.get() else {
       throw Problem(.notFound, "there is no unit with this id")
     }
-    try exchange.requireRoom()
+    try exchange.requireRoom(for: page.units.reduce(0) { $0 + $1.bodyLength })
     let steps = page.steps.map { LoopServices.text($0) }
     let head: StaticString = "{\"results\":["
     let opening: StaticString = "{\"work_unit\":"

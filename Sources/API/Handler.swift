@@ -69,7 +69,8 @@ extension LoopServices {
   public func handle(_ exchange: Exchange) async -> Disposition {
     guard let route = exchange.route else { return .answered }
     do throws(Problem) {
-      if route.name.mayAnswerMuch { try exchange.requireRoom() }
+      // What is appended is answered, as large as it came.
+      if route.name.isAppend { try exchange.requireRoom(for: exchange.body.count) }
       switch route.name {
       case .createUnit: try await createUnit(exchange)
       case .createUnits: try await createUnits(exchange)

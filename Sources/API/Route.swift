@@ -72,16 +72,7 @@ public enum Route {
       default: method == .get || method == .head
       }
     }
-    /// Whether an answer may be larger than a request is.
-    var mayAnswerMuch: Bool {
-      switch self {
-      case .createUnit, .createUnits, .unit, .payload, .units, .contexts, .context, .locks, .search,
-        .relationships,
-        .searchRelationships:
-        true
-      default: false
-      }
-    }
+    var isAppend: Bool { self == .createUnit || self == .createUnits }
     /// Routes of the same paths, by other methods.
     private var siblings: [Name] {
       switch self {

@@ -21,7 +21,7 @@ extension LoopServices {
     }
     exchange.waits(for: nil)
     let found = try answer.get()
-    try exchange.requireRoom()
+    try exchange.requireRoom(for: found.count)
     exchange.answer(.ok, .json, found)
   }
 }

@@ -30,7 +30,7 @@ extension LoopServices {
     var list = query.list
     list.limit += 1
     var page = try await engine.units(list)
-    try exchange.requireRoom()
+    try exchange.requireRoom(for: page.units.reduce(0) { $0 + $1.bodyLength })
     var reached = page.reached
     if page.units.count > query.list.limit, let next = page.units.popLast()?.unit?.sequence.rawValue {
       // Up to the one that was left out, nothing is missing.

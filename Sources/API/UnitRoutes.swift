@@ -18,7 +18,7 @@ extension LoopServices {
     guard let unit = page.units.first, exchange.caller.sees(unit) else {
       throw Problem(.notFound, "there is no unit with this id")
     }
-    try exchange.requireRoom()
+    try exchange.requireRoom(for: unit.bodyLength)
     return page
   }
 

@@ -25,8 +25,8 @@ public struct ConnectionLimits: Sendable, Equatable {
   public var aheadBytesMax = 64 << 10
   /// Bytes of answers that wait to be sent; then no further request is begun.
   public var queuedBytesMax = 1 << 20
-  /// Bytes of answers that wait to be sent, on all connections together, streams aside; then requests that may have
-  /// large answers get 503.
+  /// Bytes of answers that wait to be sent, on all connections together, streams aside; then answers of more than
+  /// 64 KiB are refused by 503.
   public var answerBytesMax = 512 << 20
   /// Bytes of bodies that are being gathered, on all connections together; then 503.
   public var inflightBodyBytesMax = Limits.inflightBodyBytesMax

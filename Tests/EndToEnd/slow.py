@@ -5,6 +5,7 @@ import http.client
 import json
 import selectors
 import socket
+import sys
 import threading
 import time
 
@@ -124,3 +125,18 @@ def latencies(port, seconds, headers=None, pace=0.002, context="healthy"):
 
 def percentile(found, part):
     return found[min(len(found) - 1, int(len(found) * part))]
+
+
+def main():
+    """slow.py PORT COUNT PATH: so many of each kind, in a process of their own, until standard input ends."""
+    port, count, path = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    kinds = [SlowClients(port, kind, count, path).start() for kind in ("head", "body", "read")]
+    print("begun", flush=True)
+    sys.stdin.read()
+    for kind in kinds:
+        kind.stop()
+    print(json.dumps({kind.kind: kind.cut for kind in kinds}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
