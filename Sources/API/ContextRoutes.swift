@@ -97,7 +97,8 @@ extension LoopServices {
     let context = Array(body.head) + body.last
     let pinned = try await withPinned ? self.pinned(entry.record) : nil
     let recent = try await withRecent ? self.recent(id, entry.lastSequence) : nil
-    if withPinned || withRecent { try exchange.requireRoom(for: Limits.pageBytesMax) }
+    let shown = (pinned ?? []).flatMap(\.units) + (recent?.units ?? [])
+    try exchange.requireRoom(for: shown.reduce(context.count) { $0 + $1.bodyLength })
     answer(exchange, context, pinned, recent, tag)
   }
 
