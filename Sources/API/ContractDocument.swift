@@ -198,9 +198,9 @@ struct ContractDocument: Sendable {
   }
 
   private static func text(_ answer: Operation.Answer, isHead: Bool) -> String {
-    var members = [
-      #""description":\#(quoted(answer.summary)),"headers":{\#(references(everyField + answer.fields))}"#
-    ]
+    // Where HTTP ends there is nothing more to say of it.
+    let fields = (answer.status == .switchingProtocols ? ["X-Request-ID"] : everyField) + answer.fields
+    var members = [#""description":\#(quoted(answer.summary)),"headers":{\#(references(fields))}"#]
     if !answer.content.isEmpty, !isHead { members.append(#""content":{\#(text(answer.content))}"#) }
     if let links = answer.links, !isHead { members.append(#""links":{\#(links)}"#) }
     return members.joined(separator: ",")

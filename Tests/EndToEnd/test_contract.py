@@ -486,8 +486,7 @@ class ContractSuite(unittest.TestCase):
                 fields = {name.lower(): value for name, value in re.findall(r"(?m)^([\w-]+): (.*?)\r?$", head.decode())}
                 described = operation["responses"]["200"]
                 self.assertIn(fields["content-type"], described["content"])
-                for name in described["headers"]:
-                    self.assertIn(name.lower(), fields)
+                self.assertFields(described, fields, head)
                 data = re.search(rb"event: workunit\n(?:id: \d+\n)?data: (.*)\n", events) or re.search(
                     rb"data: (\{\"id\".*)\n", events)
                 self.fits({"$ref": "#/components/schemas/WorkUnit"}, json.loads(data[1]))
@@ -573,4 +572,4 @@ class ContractSuite(unittest.TestCase):
         for name in re.findall(r"(?m)^# TYPE (\S+)", text):
             self.assertRegex(name, r"^(engram|process)_[a-z0-9_]+$")
         for label in {label for labels in re.findall(r"(?m)^[a-z_]+\{(.*)\} ", text) for label in re.findall(r"(\w+)=", labels)}:
-            self.assertIn(label, {"route", "code", "family", "reason", "format", "kind", "loop", "thread", "le", "version"})
+            self.assertIn(label, {"route", "code", "family", "reason", "format", "kind", "loop", "thread", "le", "version", "event", "cause", "scope"})

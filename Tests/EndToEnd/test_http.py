@@ -145,7 +145,7 @@ UNUSUAL = {
     "no space after the colon": b"GET /healthz HTTP/1.1\r\nHost:localhost\r\nX:y\r\n\r\n",
     "spaces around a value": b"GET /healthz HTTP/1.1\r\nHost: \t localhost \t \r\n\r\n",
     "an empty value": b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX:\r\n\r\n",
-    "odd capitals": b"GET /healthz HTTP/1.1\r\nhOST: e\r\ncOnNeCtIoN: Keep-Alive\r\n\r\n",
+    "odd capitals": b"GET /healthz HTTP/1.1\r\nhOST: LocalHost\r\ncOnNeCtIoN: Keep-Alive\r\n\r\n",
     "every token character": b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n!#$%&'*+-.^_`|~09azAZ: x\r\n\r\n",
     "raw bytes in a value": b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: caf\xc3\xa9 \xff\r\n\r\n",
     "99 fields and a Host": get(*(f"X{n}: a" for n in range(99))),
