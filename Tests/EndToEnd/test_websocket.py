@@ -105,7 +105,7 @@ class Handshake(WebSocketSuite):
         for request in (
                 handshake("/stream"), handshake("/v1/stream"), handshake(fields={"Upgrade": "WebSocket"}),
                 handshake(fields={"Connection": "keep-alive, Upgrade"}), handshake(fields={"Connection": "UPGRADE"}),
-                handshake(fields={"Upgrade": "h2c, websocket"}), handshake(fields={"Origin": "http://127.0.0.1"}),
+                handshake(fields={"Upgrade": "h2c, websocket"}), handshake(fields={"Origin": "http://localhost"}),
                 handshake(fields={"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits"}),
                 handshake(extra=["Connection: keep-alive"]), handshake(fields={"X-Request-ID": "abc"})):
             with self.subTest(request[:200]):
