@@ -174,22 +174,28 @@ extension WithRing {
       }
     }
 
-    @Test func `more handshakes than allowed are refused, and places come back`() throws {
+    @Test func `who says nothing keeps nobody out: the oldest handshake makes room for a new one`() throws {
       try with(Certificates.settings { $0.handshakesMax = 3 }) { loop, server in
         _ = server.start()
         let waiting = try (0..<3).map { _ in try #require(Client(port: server.port)) }
         #expect(eventually { server.sockets.count == 3 })
-        let refused = try #require(Client(port: server.port))
-        #expect(refused.isAtEnd)
-        #expect(loop.counters.tls.refused.value == 1)
-        waiting[0].close()
-        #expect(eventually { loop.counters.tls.failures(.abandoned) == 1 })
         let first = try TLSClient(port: server.port)
+        #expect(waiting[0].isAtEnd)
+        #expect(eventually { loop.counters.tls.failures(.crowdedOut) == 1 })
+        #expect(loop.counters.tls.refused.value == 0)
         #expect(first.handshake())
         // It has its session now, and left its place to others.
         first.send([1])
         #expect(first.receive(1) == [1])
         try #expect(visit(server) != nil)
+        #expect(loop.counters.tls.failures(.crowdedOut) == 1)
+        // The two that wait still have their places; of a hundred silent ones the newest three keep theirs.
+        let silent = try (0..<100).map { _ in try #require(Client(port: server.port)) }
+        #expect(eventually { loop.counters.tls.failures(.crowdedOut) == 1 + 2 + 97 })
+        #expect(waiting[1].isAtEnd && waiting[2].isAtEnd && silent[0].isAtEnd)
+        #expect(loop.counters.tls.refused.value == 0)
+        try #expect(visit(server) != nil)
+        withExtendedLifetime((waiting, silent)) {}
       }
     }
 

@@ -102,7 +102,7 @@ extension Socket {
 extension Socket: TimerTarget {
   /// The peer had its time to end the connection, or for its handshake.
   public func timerFired(tag: UInt64) {
-    if tag == Socket.handshakeTag { return handshakeTimedOut() }
+    if tag == Socket.handshakeTag { return cutHandshake(.timedOut) }
     linger = .none
     teardown(.closed)
   }

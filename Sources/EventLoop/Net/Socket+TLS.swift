@@ -3,11 +3,15 @@ internal import Glibc
 
 extension Socket {
   /// From here on the connection speaks TLS, as its server; the delegate sees plaintext. Before `start`; loop thread.
-  /// False when too many handshakes are under way or memory is short: then the connection is to be dropped.
+  /// Where all places for handshakes are taken, the oldest of this loop makes room, so that those who say nothing keep
+  /// nobody out. False when there is none, or memory is short: then the connection is to be dropped.
   public func startTLS(_ context: TLSContext) -> Bool {
     loop.assertOnLoop()
     precondition(!state.contains(.started) && tls == nil, "TLS begins with the connection")
-    guard let desk = loop.tlsDesk(), let session = TLSSession(context, desk, loop.outputs) else {
+    guard let desk = loop.tlsDesk(),
+      context.beginHandshake() || (loop.cutOldestHandshake(desk) && context.beginHandshake()),
+      let session = TLSSession(context, desk, loop.outputs)
+    else {
       loop.counters.tls.refused.add()
       return false
     }
@@ -30,13 +34,20 @@ extension Socket {
     guard let tls else { return }
     tls.deadline = loop.setTimer(
       after: tls.context.settings.handshakeNanoseconds, self, tag: Socket.handshakeTag)
+    loop.forgetEndedHandshakes(tls.desk)
+    tls.desk.begun.append(tag(.receive))
   }
+
+  /// Whether its handshake is under way.
+  var isShaking: Bool { tls?.isShaking == true && state.isDisjoint(with: .ending) }
 
   static let handshakeTag: UInt64 = 1
 
-  func handshakeTimedOut() {
-    guard let tls, tls.isShaking, state.isDisjoint(with: .ending) else { return }
-    loop.counters.tls.add(.timedOut)
+  /// Ends a handshake that may not go on.
+  func cutHandshake(_ failure: TLSFailure) {
+    guard let tls, isShaking else { return }
+    loop.counters.tls.add(failure)
+    loop.cancel(tls.deadline)
     tls.end()
     teardown(.failed(ETIMEDOUT))
   }
@@ -218,5 +229,25 @@ extension Socket {
       This port speaks TLS: use https.\n
       """
     tls.append(UnsafeRawBufferPointer(start: answer.utf8Start, count: answer.utf8CodeUnitCount))
+  }
+}
+
+extension EventLoop {
+  /// Makes room for one more handshake. False if none is under way on this loop.
+  func cutOldestHandshake(_ desk: TLSDesk) -> Bool {
+    forgetEndedHandshakes(desk)
+    guard let oldest = desk.begun.popFirst() else { return false }
+    socket(oldest)?.cutHandshake(.crowdedOut)
+    return true
+  }
+
+  /// Those at the front: what stands behind one that is under way began later, and is gone a handshake's time later.
+  func forgetEndedHandshakes(_ desk: TLSDesk) {
+    while let first = desk.begun.first, socket(first)?.isShaking != true { _ = desk.begun.popFirst() }
+  }
+
+  private func socket(_ raw: UInt64) -> Socket? {
+    let tag = Tag(raw: raw)
+    return slots.resident(tag.slot, tag.generation) as? Socket
   }
 }

@@ -19,6 +19,9 @@ struct Fifo<Element>: ~Copyable {
 
   var isEmpty: Bool { count == 0 }
 
+  /// The element that `popFirst` takes next.
+  var first: Element? { count > 0 ? base[head] : nil }
+
   mutating func append(_ element: consuming Element) {
     if count == capacity { grow() }
     (base + ((head + count) & (capacity - 1))).initialize(to: element)

@@ -15,6 +15,8 @@ public enum TLSFailure: String, Sendable, CaseIterable {
   /// The peer went away in the middle.
   case abandoned
   case timedOut = "timed_out"
+  /// It was the oldest when all places were taken and somebody new came.
+  case crowdedOut = "crowded_out"
   /// Memory, or a bug.
   case `internal`
 }
@@ -25,7 +27,7 @@ public struct TLSCounters: ~Copyable, Sendable {
   public let full = LoopCounter()
   /// Handshakes that went on from an earlier session.
   public let resumed = LoopCounter()
-  /// Connections closed at once because too many handshakes were under way.
+  /// Connections closed at once: all places for handshakes were taken on other loops, or memory was short.
   public let refused = LoopCounter()
   /// Sessions that ended by a record that can't be: damaged, forged, or against the protocol.
   public let broken = LoopCounter()
@@ -37,6 +39,7 @@ public struct TLSCounters: ~Copyable, Sendable {
   private let refusedByPeer = LoopCounter()
   private let abandoned = LoopCounter()
   private let timedOut = LoopCounter()
+  private let crowdedOut = LoopCounter()
   private let internalFault = LoopCounter()
 
   init() {}
@@ -52,6 +55,7 @@ public struct TLSCounters: ~Copyable, Sendable {
     case .refusedByPeer: refusedByPeer.value
     case .abandoned: abandoned.value
     case .timedOut: timedOut.value
+    case .crowdedOut: crowdedOut.value
     case .internal: internalFault.value
     }
   }
@@ -67,6 +71,7 @@ public struct TLSCounters: ~Copyable, Sendable {
     case .refusedByPeer: refusedByPeer.add()
     case .abandoned: abandoned.add()
     case .timedOut: timedOut.add()
+    case .crowdedOut: crowdedOut.add()
     case .internal: internalFault.add()
     }
   }

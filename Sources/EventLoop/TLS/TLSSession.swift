@@ -46,9 +46,8 @@ final class TLSSession {
   private(set) var hasFailed = false
   private var holdsPlace: Bool
 
-  /// Nil when too many handshakes are under way, or memory is short.
+  /// Takes over the place that `context.beginHandshake` gave. Nil when memory is short; then the place is given back.
   init?(_ context: TLSContext, _ desk: TLSDesk, _ outputs: OutputPool) {
-    guard context.beginHandshake() else { return nil }
     guard let raw = engram_tls_session_new(context.raw) else {
       context.endHandshake()
       return nil

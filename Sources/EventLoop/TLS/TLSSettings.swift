@@ -25,7 +25,7 @@ public struct TLSSettings: Sendable, Equatable {
   public var clientCA: String?
   /// For a handshake, from the connection's beginning, in ns; then it is closed.
   public var handshakeNanoseconds: UInt64 = 10_000_000_000
-  /// Handshakes under way, on all loops together; more connections are closed at once.
+  /// Handshakes under way, on all loops together; beyond, the oldest of the loop makes room.
   public var handshakesMax = 1024
   /// Whether clients get tickets, by which their next handshakes need no signature.
   public var resumption = true
