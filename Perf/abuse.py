@@ -87,15 +87,15 @@ def fair(size):
     field = {"Authorization": f"Bearer {tokens['modest']}"}
     alone, beside, asked = [], [], []
     with Engram("--config", file) as server:
-        slow.latencies(server.port, size.warm_seconds, field)
+        slow.latencies(server.port, size.warm_seconds, field, agent="modest")
         for _ in range(max(2, size.rounds)):
-            alone.append(slow.latencies(server.port, size.seconds, field, pace=0.01))
+            alone.append(slow.latencies(server.port, size.seconds, field, pace=0.01, agent="modest"))
             greedy = subprocess.Popen(
                 [sys.executable, __file__, str(server.port), tokens["greedy"], str(10 * per_second)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             try:
                 time.sleep(0.5)
-                beside.append(slow.latencies(server.port, size.seconds, field, pace=0.01))
+                beside.append(slow.latencies(server.port, size.seconds, field, pace=0.01, agent="modest"))
             finally:
                 asked.append(_ended(greedy))
     if not all(item.get("429") for item in asked):

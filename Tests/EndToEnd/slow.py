@@ -101,10 +101,10 @@ class SlowClients:
                 self._open()
 
 
-def latencies(port, seconds, headers=None, pace=0.002, context="healthy"):
+def latencies(port, seconds, headers=None, pace=0.002, context="healthy", agent="healthy"):
     """Seconds of each answer of one client that posts and reads in turn, at a pace."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    body = json.dumps({"context_id": context, "agent_id": "healthy", "type": "MESSAGE", "payload": "x" * 200})
+    body = json.dumps({"context_id": context, "agent_id": agent, "type": "MESSAGE", "payload": "x" * 200})
     found, end, number = [], time.monotonic() + seconds, 0
     while time.monotonic() < end:
         number += 1
