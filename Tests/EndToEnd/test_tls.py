@@ -23,7 +23,9 @@ from websocket import WebSocket
 class Site:
     """A directory of certificates, and a server that speaks TLS with one of them."""
 
-    def __init__(self, *flags, start=True, **tls):
+    def __init__(self, *flags, start=True, more="", **tls):
+        """`more` stands in the configuration behind the section `[tls]`."""
+        self.more = more
         self.directory = scratch_directory()
         self.authority = Authority(os.path.join(self.directory, "certificates"))
         self.pair = self.authority.issue("server")
@@ -35,7 +37,7 @@ class Site:
     def configure(self, **changed):
         self.settings |= changed
         lines = [f"{name} = {json.dumps(value)}" for name, value in self.settings.items()]
-        self.config.write_text("[tls]\n" + "\n".join(lines) + "\n")
+        self.config.write_text("[tls]\n" + "\n".join(lines) + "\n" + self.more)
 
     def context(self, certificate=None, version=None, alpn=None, verify=True):
         context = ssl.create_default_context(cafile=self.authority.certificate)
@@ -380,6 +382,67 @@ class TLSMutualTests(unittest.TestCase):
                     self.assertTrue(raw.socket.session_reused)
                     raw.send(http_request("GET", "/healthz"))
                     self.assertEqual(raw.answer().status, 200)
+
+
+class TLSAgentTests(unittest.TestCase):
+    """The agent is who the certificate says."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.directory = scratch_directory()
+        clients = Authority(os.path.join(cls.directory, "clients"))
+        pair = lambda name, *names: clients.issue(name, "subjectAltName=" + ",".join(names))
+        cls.anna = pair("a", "URI:urn:agent:anna")
+        cls.bob = pair("b", "URI:urn:agent:bob")
+        cls.twice = pair("c", "URI:urn:agent:anna", "URI:urn:agent:bob")
+        cls.nameless = pair("d", "DNS:anna.example")
+        cls.site = Site(client_certificates="optional", client_ca=clients.certificate, more="""
+[auth]
+providers = ["mtls"]
+[auth.mtls]
+agent_from = "san_uri"
+roles = ["worker"]
+[[policy]]
+roles = ["worker"]
+verbs = ["context:read", "context:write"]
+resources = ["context/{agent}"]
+[[policy]]
+agents = ["urn:agent:anna"]
+verbs = ["metrics"]
+""")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.site.discard()
+        shutil.rmtree(cls.directory, ignore_errors=True)
+
+    def client(self, certificate, version=None):
+        return self.site.client(self.site.context(certificate, version))
+
+    def test_each_sees_and_writes_its_own(self):
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            for certificate, agent, other in ((self.anna, "urn:agent:anna", "urn:agent:bob"),
+                                              (self.bob, "urn:agent:bob", "urn:agent:anna")):
+                with self.subTest(agent=agent, version=version.name), self.client(certificate, version) as client:
+                    made = client.post({"context_id": agent, "type": "MESSAGE", "payload": "mine"})
+                    self.assertEqual((made.status, made.json()["work_unit"]["agent_id"]), (201, agent))
+                    self.assertEqual(client.post(unit(other, "theirs", agent=agent)).status, 403)
+                    self.assertEqual(client.post(unit(agent, "as another", agent=other)).status, 403)
+                    self.assertEqual(client.get(f"/contexts/{other}").status, 404)
+                    self.assertEqual([one["id"] for one in client.get("/contexts").json()["contexts"]], [agent])
+                    self.assertEqual(client.get("/metrics").status, 200 if certificate is self.anna else 403)
+
+    def test_who_has_no_name_is_nobody(self):
+        for certificate in (None, self.twice, self.nameless):
+            with self.subTest(certificate=certificate), self.client(certificate) as client:
+                answer = client.get("/contexts")
+                self.assertEqual(answer.status, 401)
+                self.assertIn("Bearer", answer.headers["www-authenticate"])
+
+    def test_a_bad_bearer_is_refused_whatever_the_certificate(self):
+        with self.client(self.anna) as client:
+            self.assertEqual(client.get("/contexts", {"Authorization": "Bearer nothing"}).status, 401)
+            self.assertEqual(client.get("/contexts").status, 200)
 
 
 class TLSLimitsTests(unittest.TestCase):
