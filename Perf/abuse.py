@@ -80,7 +80,7 @@ def slow_clients(size):
 def fair(size):
     """p99 of an agent beside another that asks for ten times its limit, against without; rounds alternate."""
     folder = scratch("fair")
-    tokens = {agent: f"engram_{agent * 8}" for agent in ("greedy", "healthy")}
+    tokens = {agent: f"engram_{agent * 8}" for agent in ("greedy", "modest")}
     per_second = 500
 
     def write(name, text):
@@ -95,7 +95,7 @@ def fair(size):
         '[auth]\nproviders = ["token"]\n[auth.token]\nfile = "tokens"\n'
         '[[policy]]\nroles = ["member"]\nverbs = ["context:read", "context:write"]\nresources = ["context/**"]\n'
         f"[limits]\nagent_requests_per_second = {per_second}\n"))
-    field = {"Authorization": f"Bearer {tokens['healthy']}"}
+    field = {"Authorization": f"Bearer {tokens['modest']}"}
     alone, beside, asked = [], [], []
     with Engram("--config", file) as server:
         slow.latencies(server.port, size.warm_seconds, field, agent="modest")
