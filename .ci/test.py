@@ -9,6 +9,9 @@ import subprocess
 import sys
 import time
 
+# Lines that are repeated of a suite that died.
+LAST_WORDS = 30
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 SUMMARY = re.compile(r"^(\d+) passed, (\d+) failed$")
@@ -16,6 +19,8 @@ SUMMARY = re.compile(r"^(\d+) passed, (\d+) failed$")
 SWIFT_RUN = re.compile(r"Test run with (\d+) tests?\b.* (?:passed|failed) after")
 # How the other suites name what failed.
 OWN_FAILED = re.compile(r"^(?:FAIL|FAILED|ERROR)\b")
+SWIFT_BEGAN = re.compile(r"^\W*Test (?!run )(.+) started\.$")
+SWIFT_ENDED = re.compile(r"^\W*Test (?!run )(.+) (?:passed|failed) after")
 SWIFT_FAILED = re.compile(r"^\W*Test (?!run with|case )(.+) failed after")
 
 
@@ -46,14 +51,25 @@ def swift_counts(lines):
 
 
 def complaints(lines):
-    """What says which tests failed, and why: repeated at the end, where it is looked for."""
+    """What says which tests failed, and why: repeated at the end, where it is looked for. Of a suite that died before
+    it could say anything, its last words and the tests that were running."""
     told = []
     for number, line in enumerate(lines):
         if SWIFT_FAILED.search(line) or " recorded an issue " in line:
             told.append(line)
         elif OWN_FAILED.match(line):
             told += lines[number:number + 12]
-    return told[:200]
+    return told[:200] or unfinished(lines) + lines[-LAST_WORDS:]
+
+
+def unfinished(lines):
+    running = {}
+    for line in lines:
+        if found := SWIFT_BEGAN.match(line):
+            running[found.group(1)] = line
+        elif found := SWIFT_ENDED.match(line):
+            running.pop(found.group(1), None)
+    return [f"running: {line}" for line in running.values()]
 
 
 def own_counts(lines):
@@ -77,7 +93,7 @@ def main():
         lines, code = run(title, command)
         ok, bad = counts(lines)
         if code != 0:
-            failures.extend([f"--- {title}"] + complaints(lines))
+            failures.extend([f"--- {title}: exit {code}"] + complaints(lines))
         # A suite that crashed, or that ran nothing, has failed whatever it counted.
         if (code != 0 or ok == 0) and bad == 0:
             print(f"{title}: exit {code}, {ok} tests seen: counted as one failure")

@@ -12,15 +12,14 @@ import WAL
 @testable import Engine
 @testable import EventLoop
 
-/// An engine for all desks, as making one costs 200 MiB of log on the disk. They use nothing of it that changes.
+/// An engine for all desks, as making one costs tens of MiB of log on the disk. They use nothing of it that changes.
 private struct SharedEngine: @unchecked Sendable {
   let engine: LiveEngine
   private let directory: TemporaryDirectory
 
   private init() throws {
     directory = try TemporaryDirectory()
-    (engine, _) = try LiveEngine.open(
-      directory.path, loops: [EventLoop(index: 0)], metrics: EngineMetrics(Registry()), onFatal: { _ in })
+    engine = try LiveEngine.small(directory, EventLoop(index: 0), Registry())
   }
 
   private static let made = Result { try SharedEngine() }

@@ -4,6 +4,7 @@ import EventLoop
 import Glibc
 import HTTP
 import Telemetry
+import WAL
 
 @testable import API
 
@@ -42,6 +43,18 @@ final class TemporaryDirectory {
   }
 }
 
+extension LiveEngine {
+  /// One of the least size: memory registered with a ring is for as long as the process, and tests make many.
+  static func small(_ directory: TemporaryDirectory, _ loop: EventLoop, _ registry: Registry) throws -> LiveEngine {
+    var limits = EngineLimits()
+    limits.registeredSlabs = 0
+    return try open(
+      directory.path, loops: [loop], limits: limits, configuration: LogConfiguration(segmentBytes: 16 << 20),
+      metrics: EngineMetrics(registry), onFatal: { _ in }
+    ).0
+  }
+}
+
 /// A service that is always well.
 final class Well: ServiceStatus {
   let version = "test"
@@ -53,6 +66,7 @@ final class Well: ServiceStatus {
 /// An exchange without a server: on an engine whose loop doesn't run, so that the test's thread may touch both.
 final class Desk {
   let exchange: Exchange
+  private let loop: EventLoop
   private let engine: LiveEngine
   private let directory: TemporaryDirectory
   private let peer: Int32
@@ -60,9 +74,8 @@ final class Desk {
   init() throws {
     directory = try TemporaryDirectory()
     let registry = Registry()
-    let loop = try EventLoop(index: 0)
-    (engine, _) = try LiveEngine.open(
-      directory.path, loops: [loop], metrics: EngineMetrics(registry), onFatal: { _ in })
+    loop = try EventLoop(index: 0)
+    engine = try LiveEngine.small(directory, loop, registry)
     let services = LoopServices(engine: engine.engines[0], service: Well(), metrics: APIMetrics(registry))
     var pair: [Int32] = [-1, -1]
     guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &pair) == 0 else {
@@ -75,6 +88,7 @@ final class Desk {
   deinit {
     engine.quiesce()
     engine.close()
+    loop.join()
     close(peer)
   }
 

@@ -30,8 +30,7 @@ final class WebSocketDesk: BodyBudget {
     directory = try TemporaryDirectory()
     let registry = Registry()
     loop = try EventLoop(index: 0)
-    (engine, _) = try LiveEngine.open(
-      directory.path, loops: [loop], metrics: EngineMetrics(registry), onFatal: { _ in })
+    engine = try LiveEngine.small(directory, loop, registry)
     metrics = APIMetrics(registry)
     services = LoopServices(engine: engine.engines[0], service: Well(), metrics: metrics)
     var pair: [Int32] = [-1, -1]
@@ -52,6 +51,7 @@ final class WebSocketDesk: BodyBudget {
   deinit {
     engine.quiesce()
     engine.close()
+    loop.join()
     close(peer)
   }
 

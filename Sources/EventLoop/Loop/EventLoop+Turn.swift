@@ -22,7 +22,8 @@ extension EventLoop {
     wakeIfAsleep()
   }
 
-  /// Waits until the thread has ended. Any thread but the loop's.
+  /// Waits until the thread, if there is one, has ended, and drops what was posted since: it may hold the loop.
+  /// Any thread but the loop's.
   public func join() {
     precondition(!isOnLoop, "a loop can't wait for itself")
     life.withLock { life in
@@ -30,6 +31,11 @@ extension EventLoop {
       pthread_join(pthread_t(thread), nil)
       life = .joined
     }
+    let dropped = inbox.withLock { inbox in
+      defer { inbox = Inbox() }
+      return inbox.work
+    }
+    withExtendedLifetime(dropped) {}
   }
 
   private static let threadMain: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = {
