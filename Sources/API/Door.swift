@@ -59,18 +59,19 @@ extension LoopServices {
       return deny(exchange, "origin", "Origin stands more than once")
     }
     let standing = browser.standing(origin: exchange.bytes(line), host: host)
-    if standing == .granted { exchange.crossOrigin = .granted }
+    if standing.contains(.reads) { exchange.crossOrigin = .granted }
+    exchange.isForeign = !standing.contains(.showsCertificates)
     if browser.allowsCORS, method == .options, exchange.head.has(.accessControlRequestMethod) {
-      guard standing == .granted else {
+      guard standing.contains(.reads) else {
         return deny(exchange, "origin", "pages of this origin may not read answers: see browser.cors_origins")
       }
       exchange.isPreflight = true
       return nil
     }
     // A WebSocket is open to any page unless the server looks (RFC 6455, section 10.2).
-    guard standing == .stranger, LoopServices.isUnsafe(method) || exchange.head.asksUpgrade else {
-      return nil
-    }
+    guard LoopServices.isUnsafe(method) || exchange.head.asksUpgrade else { return nil }
+    // Who brings a credential of its own is whom that names, and not the visitor.
+    if standing.contains(.acts) || access != nil && standing.contains(.actsByCredential) { return nil }
     return deny(exchange, "origin", "pages of this origin may not do this: see browser.origins")
   }
 
@@ -129,13 +130,10 @@ extension LoopServices {
 
   /// A credential was none: counts against its address.
   func countFailure(_ exchange: Exchange) {
-    guard let rates else { return }
-    var costs = RateCosts()
-    costs.failures = 1
-    rates.charge(exchange.address, costs, now: exchange.socket.loop.now)
+    rates?.countFailure(of: exchange.address, now: exchange.socket.loop.now)
   }
 
-  /// A body came in chunks: its length is known only now, and counts against the next request.
+  /// A part of a body came in chunks: it counts against the next request, whatever becomes of this one.
   public func chargeBody(_ exchange: Exchange, bytes: Int) {
     guard let rates, bytes > 0 else { return }
     var costs = RateCosts()
@@ -186,7 +184,12 @@ extension LoopServices {
   private func costs(of exchange: Exchange) -> (costs: RateCosts, isBatch: Bool) {
     var costs = RateCosts()
     costs.requests = 1
-    if case .length(let length) = exchange.head.body { costs.bytes = length }
+    switch exchange.head.body {
+    case .length(let length): costs.bytes = length
+    case .none: break
+    // Of chunks that nobody has counted yet: who is in debt for earlier ones doesn't send more.
+    case .chunked: costs.bytes = 1
+    }
     let route = exchange.findRoute()?.name.taking(exchange.head.method)
     switch route {
     case .createUnit: costs.publishes = 1
@@ -196,10 +199,10 @@ extension LoopServices {
     return (costs, route == .createUnits)
   }
 
-  /// An orchestrator that gets no answer ends the server; these answers cost nothing.
+  /// An orchestrator that gets no answer ends the server; these answers cost nothing. Only as probes ask.
   private static func isProbe(_ exchange: Exchange) -> Bool {
-    switch exchange.findRoute()?.name {
-    case .livez, .readyz, .healthz: true
+    switch exchange.findRoute()?.name.taking(exchange.head.method) {
+    case .livez, .readyz, .healthz: !exchange.hasBody
     default: false
     }
   }

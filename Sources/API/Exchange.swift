@@ -59,6 +59,8 @@ public final class Exchange {
   var rateNotice: RateNotice?
   /// What `Retry-After` says, if it is more than a second.
   var retrySeconds: UInt64 = 0
+  /// A page of another origin sends it, for which the visitor's certificate doesn't speak.
+  var isForeign = false
   /// The request asks what a page may ask for.
   var isPreflight = false
 
@@ -99,9 +101,18 @@ public final class Exchange {
     crossOrigin = .off
     rateNotice = nil
     retrySeconds = 0
+    isForeign = false
     isPreflight = false
     route = nil
     isRouted = false
+  }
+
+  /// Whether the request announces a body.
+  var hasBody: Bool {
+    switch head.body {
+    case .none, .length(0): false
+    default: true
+    }
   }
 
   /// The route of the request's path, by whatever method; found once for a request. Requires the head.

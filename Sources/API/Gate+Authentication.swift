@@ -63,7 +63,9 @@ extension LoopServices {
     }
     exchange.bearsCredential = true
     // Of two, nobody can say which one is meant.
-    guard let run = try? exchange.head.single(.authorization) else { throw .malformedField }
+    guard let run = try? exchange.head.single(.authorization) else {
+      throw mayAuthenticate(exchange) == nil ? .malformedField : .tooOften
+    }
     let value = exchange.bytes(run)
     if let held = exchange.credential, held.holds(for: value, access, now: now) { return held.caller }
     exchange.credential = nil
@@ -72,7 +74,8 @@ extension LoopServices {
     return try hold(try access.authenticator.verify(bearer: bearer, now: now), value, exchange, access, now)
   }
 
-  /// A stream's ticket, which is good no more: the stream goes on under what it was made by.
+  /// A stream's ticket, which is good no more: the stream goes on under what it was made by. It can't be guessed, and any
+  /// page may make its visitors' browsers try: a bad one is no failure of the address.
   private func redeem(
     _ ticket: [UInt8], _ exchange: Exchange, _ access: AccessControl
   ) throws(AuthenticationFailure) -> Caller {
@@ -85,7 +88,7 @@ extension LoopServices {
   private func authenticateConnection(
     _ exchange: Exchange, _ access: AccessControl, _ now: UInt64
   ) throws(AuthenticationFailure) -> Caller {
-    guard access.authenticator.takesCertificates else { throw .missing }
+    guard access.authenticator.takesCertificates, !exchange.isForeign else { throw .missing }
     if let held = exchange.credential, held.holds(for: nil, access, now: now) { return held.caller }
     exchange.credential = nil
     guard mayAuthenticate(exchange) == nil else { throw .tooOften }

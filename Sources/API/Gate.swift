@@ -15,7 +15,35 @@ extension LoopServices {
     if let access, exchange.refusal == nil, !exchange.isPreflight {
       exchange.refusal = refusal(exchange, access)
     }
+    // Where a stream begins, nothing of the request may be left over.
+    if exchange.refusal == nil, exchange.hasBody, name(exchange) == .stream {
+      exchange.refusal = Problem(.invalidRequest, "a stream is asked for without a body")
+    }
     return exchange.refusal
+  }
+
+  /// Whether somebody will read the body of a request that `admit` let in. Any other isn't waited for.
+  public func readsBody(_ exchange: Exchange) -> Bool {
+    !exchange.isPreflight && name(exchange)?.takesBody ?? false
+  }
+
+  /// Looks at a request again whose body came later than its head: by now its credential may have ended, or another
+  /// policy may hold. Sets `refusal`.
+  public func readmit(_ exchange: Exchange) {
+    guard exchange.refusal == nil, let before = exchange.caller.permissions else { return }
+    do throws(Problem) {
+      try renewCaller(exchange)
+      guard let route = exchange.findRoute(), let name = name(exchange),
+        let permissions = exchange.caller.permissions, permissions !== before
+      else { return }
+      exchange.refusal = denial(exchange, name, route.subject, permissions)
+    } catch {
+      exchange.refusal = error
+    }
+  }
+
+  private func name(_ exchange: Exchange) -> Route.Name? {
+    exchange.findRoute()?.name.taking(exchange.head.method)
   }
 
   /// Answers a request that `admit` refused. Where its body isn't there yet, the connection can't live on.
@@ -28,14 +56,14 @@ extension LoopServices {
 
   private func refusal(_ exchange: Exchange, _ access: AccessControl) -> Problem? {
     let route = exchange.findRoute()
-    let name = route?.name.taking(exchange.head.method)
+    let name = name(exchange)
     if let name, name.isOpen(exchange.head) { return nil }
     do throws(AuthenticationFailure) {
       exchange.caller = try authenticate(exchange, access, name)
     } catch {
       auditFailure(exchange, error, name ?? .none)
       if error == .tooOften, let problem = mayAuthenticate(exchange) { return problem }
-      if exchange.bearsCredential { countFailure(exchange) }
+      if exchange.bearsCredential, error != .ticket { countFailure(exchange) }
       return Problem(.unauthenticated, "the request needs a credential that is accepted here")
     }
     if let problem = exchange.withAgent({ charge(exchange, agent: $0) }) ?? nil { return problem }

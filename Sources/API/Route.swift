@@ -72,6 +72,15 @@ public enum Route {
       default: method == .get || method == .head
       }
     }
+    /// Whether anybody reads a request's body.
+    var takesBody: Bool {
+      switch self {
+      case .createUnit, .createUnits, .changeContext, .acquireLocks, .renewLock, .search, .searchRelationships,
+        .createTicket:
+        true
+      default: false
+      }
+    }
     var isAppend: Bool { self == .createUnit || self == .createUnits }
     /// Routes of the same paths, by other methods.
     private var siblings: [Name] {

@@ -188,12 +188,14 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
   private func read(_ text: UnsafeRawBufferPointer) {
     var message = WebSocketMessageReader(text)
     var publish: Publish?
+    var isRead = false
     do throws(Problem) {
       let found = try message.read {
         let taken = services.publishes.take()
         publish = taken
         return taken.request.addDraft()
       }
+      isRead = true
       try admit(found, bytes: text.count)
       switch found {
       case .ping: WebSocketReply.pong(to: socket.output)
@@ -210,6 +212,20 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
     } catch {
       if let publish { services.publishes.give(publish) }
       refuse(error, ref: message.ref)
+      if !isRead { chargeUnread(bytes: text.count) }
+    }
+  }
+
+  /// A message that can't be read costs a request: who sends such beyond that is cut off, as each is looked at in full.
+  private func chargeUnread(bytes: Int) {
+    var costs = RateCosts()
+    costs.bytes = UInt64(bytes)
+    costs.requests = 1
+    do throws(Problem) {
+      try charge(costs)
+    } catch {
+      perform(closing.close(.policy, now: now), reason: "too many messages that can't be read")
+      follower.end(.refused)
     }
   }
 
@@ -222,6 +238,10 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
     case .publish: costs.publishes = 1
     case .subscribe, .unsubscribe, .ping: costs.requests = 1
     }
+    try charge(costs)
+  }
+
+  private func charge(_ costs: RateCosts) throws(Problem) {
     try services.admitMessage(costs, from: lease?.address ?? .unknown, agent: credentialAgent, now: now)
   }
 

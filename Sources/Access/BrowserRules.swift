@@ -1,14 +1,24 @@
 /// Which names a server answers to, and which origins' pages may do what: a value made from `[browser]`, asked with
 /// what stands in `Host` and `Origin` (RFC 9110, section 7.2; RFC 6454, section 7). Immutable, any thread.
 public final class BrowserRules: Sendable {
-  /// What an origin's page may do.
-  public enum Standing: Sendable, Equatable {
-    /// Nothing but what any page may: send what changes nothing, and not see the answer.
-    case stranger
-    /// The server's own pages, and those of `origins`: they change things, and open WebSockets.
-    case own
-    /// Those of `cors_origins`: they may read answers too.
-    case granted
+  /// What an origin's page may do. Nothing of it: what any page may, which is to send what changes nothing, and not to see
+  /// the answer.
+  public struct Standing: OptionSet, Sendable {
+    public let rawValue: UInt8
+
+    public init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    /// Change things and open WebSockets.
+    public static let acts = Standing(rawValue: 1)
+    /// The same, where it brings a credential of its own.
+    public static let actsByCredential = Standing(rawValue: 2)
+    /// Read answers.
+    public static let reads = Standing(rawValue: 4)
+    /// Act by what the browser adds unasked: its user's certificate.
+    public static let showsCertificates = Standing(rawValue: 8)
+
+    /// The server's own pages, and those of `origins`.
+    public static let own: Standing = [.acts, .showsCertificates]
   }
 
   private let isLoopback: Bool
@@ -95,15 +105,19 @@ public final class BrowserRules: Sendable {
   public func standing(
     origin: UnsafeRawBufferPointer, host: UnsafeRawBufferPointer
   ) -> Standing {
-    guard let separator = BrowserRules.authorityStart(origin) else { return .stranger }
+    guard let separator = BrowserRules.authorityStart(origin) else { return [] }
+    var standing: Standing = grantsAll ? [.reads, .actsByCredential] : []
     let normal = BrowserRules.withoutDefaultPort(origin)
-    if grantsAll || corsOrigins.contains(where: { BrowserRules.same($0, normal) }) { return .granted }
-    if origins.contains(where: { BrowserRules.same($0, normal) }) { return .own }
+    if corsOrigins.contains(where: { BrowserRules.same($0, normal) }) {
+      standing.formUnion([.reads, .acts])
+      if corsCredentials { standing.insert(.showsCertificates) }
+    }
+    if origins.contains(where: { BrowserRules.same($0, normal) }) { return standing.union(.own) }
     let schemeOfOrigin = UnsafeRawBufferPointer(rebasing: origin[..<(separator - 3)])
-    guard BrowserRules.same(scheme, schemeOfOrigin), !host.isEmpty else { return .stranger }
+    guard BrowserRules.same(scheme, schemeOfOrigin), !host.isEmpty else { return standing }
     let authority = UnsafeRawBufferPointer(rebasing: normal[separator...])
     let own = BrowserRules.withoutPort(host, ifDefaultOf: schemeOfOrigin)
-    return BrowserRules.same(own, authority) ? .own : .stranger
+    return BrowserRules.same(own, authority) ? standing.union(.own) : standing
   }
 
   /// Where the authority begins, behind `://`; nil if there is none.

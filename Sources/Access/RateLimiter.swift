@@ -74,6 +74,15 @@ public final class RateLimiter: Sendable {
     addresses[part(key)].table.withLock { $0.charge(key, costs, now: now) }
   }
 
+  /// A credential from this address was none. However many were: once it may fail again, it may.
+  public func countFailure(of address: ClientAddress, now: UInt64) {
+    guard settings.address.failures.isLimited else { return }
+    var costs = RateCosts()
+    costs.failures = 1
+    let key = key(address)
+    addresses[part(key)].table.withLock { _ = $0.admit(key, costs, now: now) }
+  }
+
   /// Whether an address may try to authenticate: it hasn't failed too often.
   public func mayAuthenticate(_ address: ClientAddress, now: UInt64) -> RateVerdict {
     guard settings.address.failures.isLimited else { return RateVerdict() }

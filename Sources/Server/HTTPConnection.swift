@@ -253,6 +253,11 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
       return
     }
     if let refusal, !isWhollyHere { return refuse(refusal) }
+    if refusal == nil, !isWhollyHere, !services.readsBody(exchange) {
+      // Nothing is gathered that nobody reads: the answer comes without it, and the connection ends.
+      exchange.keeps = false
+      return complete(body: UnsafeRawBufferPointer(start: nil, count: 0))
+    }
     if exchange.head.body.exceeds(UInt64(Limits.bodyBytesMax)) { return fail(.bodyTooLarge) }
     phase = .body
     began = socket.loop.now
@@ -285,14 +290,14 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
 
   private func gatherChunks() {
     guard var decoder else { return }
+    let before = decoded.count
     let (consumed, state) = decoder.decode(available) { decoded.append($0) }
     self.decoder = decoder
+    services.chargeBody(exchange, bytes: decoded.count - before)
     drop(consumed)
     switch state {
     case .failure(let error): fail(error)
-    case .complete:
-      services.chargeBody(exchange, bytes: decoded.count)
-      complete(body: decoded.bytes)
+    case .complete: complete(body: decoded.bytes)
     case .more:
       guard charge(decoded.heldBytes) else { return refuseBody() }
     }
@@ -341,8 +346,10 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
   }
 
   private func complete(body: UnsafeRawBufferPointer) {
+    let hasWaited = phase == .body && began != socket.loop.now
     phase = .handling
     showHead()
+    if hasWaited { services.readmit(exchange) }
     exchange.isHeadOnly = exchange.head.method == .head
     exchange.body = body
     exchange.startedAt = socket.loop.now

@@ -12,10 +12,13 @@ extension Schema {
   )
   public static let corsOrigins = Key<[String]>(
     "browser.cors_origins", .list(choices: nil), .list([]), change: .reload,
-    help: "Origins whose pages may read answers (CORS). None: CORS is off.")
+    help: """
+      Origins whose pages may read answers, and act (CORS). None: CORS is off. With "*" every page may read, and act by a \
+      credential of its own.
+      """)
   public static let corsCredentials = Key<Bool>(
     "browser.cors_credentials", .flag, .flag(false), change: .reload,
-    help: "Whether those pages may send what the browser keeps, such as client certificates.")
+    help: "Whether those pages may act with what the browser adds by itself: the client certificate of its user.")
   public static let corsMaxAgeSeconds = Key<Int>(
     "browser.cors_max_age_seconds", .integer(0...86400), .integer(600), change: .reload,
     help: "How long a browser may remember what a preflight was answered.")

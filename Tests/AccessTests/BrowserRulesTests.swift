@@ -69,20 +69,20 @@ internal import Testing
     ("http://localhost", "localhost:80", false, .own), ("http://localhost:80", "localhost", false, .own),
     ("https://localhost", "localhost:443", true, .own), ("http://[::1]:1", "[::1]:1", false, .own),
     // Another scheme, host or port is another origin.
-    ("https://localhost:8080", "localhost:8080", false, .stranger),
-    ("http://localhost:8080", "localhost:8080", true, .stranger),
-    ("http://localhost:8081", "localhost:8080", false, .stranger),
-    ("http://localhost", "localhost:8080", false, .stranger),
-    ("http://127.0.0.1:8080", "localhost:8080", false, .stranger),
-    ("http://localhost.evil.example:8080", "localhost:8080", false, .stranger),
-    ("http://localhost:80", "localhost:443", false, .stranger),
-    ("https://localhost:80", "localhost:80", false, .stranger),
+    ("https://localhost:8080", "localhost:8080", false, []),
+    ("http://localhost:8080", "localhost:8080", true, []),
+    ("http://localhost:8081", "localhost:8080", false, []),
+    ("http://localhost", "localhost:8080", false, []),
+    ("http://127.0.0.1:8080", "localhost:8080", false, []),
+    ("http://localhost.evil.example:8080", "localhost:8080", false, []),
+    ("http://localhost:80", "localhost:443", false, []),
+    ("https://localhost:80", "localhost:80", false, []),
     // What is none.
-    ("null", "localhost:8080", false, .stranger), ("", "localhost:8080", false, .stranger),
-    ("localhost:8080", "localhost:8080", false, .stranger), ("http://", "", false, .stranger),
-    ("://localhost", "localhost", false, .stranger), ("http:/localhost", "localhost", false, .stranger),
-    ("http://localhost/", "localhost", false, .stranger), ("http://localhost", "", false, .stranger),
-    ("http://localhost:8080, http://localhost:8080", "localhost:8080", false, .stranger),
+    ("null", "localhost:8080", false, []), ("", "localhost:8080", false, []),
+    ("localhost:8080", "localhost:8080", false, []), ("http://", "", false, []),
+    ("://localhost", "localhost", false, []), ("http:/localhost", "localhost", false, []),
+    ("http://localhost/", "localhost", false, []), ("http://localhost", "", false, []),
+    ("http://localhost:8080, http://localhost:8080", "localhost:8080", false, []),
   ]
 
   @Test(arguments: origins)
@@ -100,14 +100,14 @@ internal import Testing
     #expect(rules.allowsCORS)
     #expect(standing(rules, "https://console.example", "h") == .own)
     #expect(standing(rules, "https://console.example:443", "h") == .own)
-    #expect(standing(rules, "https://console.example:444", "h") == .stranger)
-    #expect(standing(rules, "http://console.example", "h") == .stranger)
+    #expect(standing(rules, "https://console.example:444", "h") == [])
+    #expect(standing(rules, "http://console.example", "h") == [])
     #expect(standing(rules, "chrome-extension://abcdef", "h") == .own)
-    #expect(standing(rules, "http://app.example:3000", "h") == .granted)
-    #expect(standing(rules, "http://app.example", "h") == .stranger)
-    #expect(standing(rules, "https://cdn.example", "h") == .granted)
-    #expect(standing(rules, "https://a.cdn.example", "h") == .stranger)
-    #expect(standing(rules, "null", "h") == .stranger)
+    #expect(standing(rules, "http://app.example:3000", "h") == [.acts, .reads])
+    #expect(standing(rules, "http://app.example", "h") == [])
+    #expect(standing(rules, "https://cdn.example", "h") == [.acts, .reads])
+    #expect(standing(rules, "https://a.cdn.example", "h") == [])
+    #expect(standing(rules, "null", "h") == [])
   }
 
   @Test func allOriginsAreGrantedWithoutCredentials() {
@@ -116,8 +116,22 @@ internal import Testing
       $0.corsCredentials = true
     }
     #expect(rules.allowsCORS && rules.allowsAll && !rules.corsCredentials)
-    #expect(standing(rules, "https://anything.example", "h") == .granted)
-    #expect(standing(rules, "null", "h") == .stranger)
+    #expect(standing(rules, "https://anything.example", "h") == [.reads, .actsByCredential])
+    #expect(standing(rules, "null", "h") == [])
+  }
+
+  @Test func aPageShowsCertificatesOnlyWhereItMayActForItsVisitor() {
+    let rules = rules {
+      $0.origins = ["https://console.example", "https://both.example"]
+      $0.corsOrigins = ["https://app.example", "https://both.example"]
+    }
+    #expect(!standing(rules, "https://app.example", "h").contains(.showsCertificates))
+    #expect(standing(rules, "https://both.example", "h") == [.acts, .reads, .showsCertificates])
+    let trusting = self.rules {
+      $0.corsOrigins = ["https://app.example"]
+      $0.corsCredentials = true
+    }
+    #expect(standing(trusting, "https://app.example", "h") == [.acts, .reads, .showsCertificates])
   }
 
   @Test func withoutConfigurationCORSIsOff() {

@@ -304,6 +304,29 @@ class ChangingPolicySuite(unittest.TestCase):
         self.reload(ALL, RULES)
         until(lambda: self.status(ANA) == 201, what="the old policy")
 
+    def test_a_body_that_comes_later_is_judged_when_it_is_there(self):
+        body = b'{"context_id":"ana/late","type":1,"payload":""}'
+        lock = b'{"resource_path":"ana/late","ttl_seconds":60}'
+
+        def begun(credential, path, body):
+            raw = self.server.raw()
+            self.addCleanup(raw.close)
+            raw.send(head("POST", path, f"Content-Length: {len(body)}", field(credential)) + body[:10])
+            return raw, body[10:]
+        waiting = [begun(ANA, "/workunit", body), begun(ANA, "/locks", lock)]
+        others = [begun(BEN, "/workunit", body.replace(b"ana", b"ben"))]
+        time.sleep(0.3)
+        self.reload([credential for credential in ALL if credential is not ANA], RULES)
+        until(lambda: self.status(ANA) == 401, what="the new tokens")
+        for raw, rest in waiting:
+            self.assertEqual(raw.send(rest).answer().status, 401)
+        for raw, rest in others:
+            self.assertEqual(raw.send(rest).answer().status, 201)
+        raw, rest = begun(BEN, "/search", b'{"query":"words"}')
+        time.sleep(0.3)
+        self.reload(ALL, [EVERYTHING])
+        self.assertEqual(raw.send(rest).answer().status, 403)
+
     def test_a_token_that_is_taken_back_is_none(self):
         self.assertEqual((self.status(ANA), self.status(BEN, "ben/x")), (201, 201))
         self.reload([credential for credential in ALL if credential is not ANA], RULES)

@@ -223,6 +223,21 @@ class AllOrigins(Suite):
         self.assertNotIn("access-control-allow-credentials", answer.headers)
         self.denied(self.ask("POST", "/workunit", None, "Origin: null", body=b"{}"))
 
+    def test_without_authentication_not_every_page_may_act(self):
+        self.denied(self.ask("POST", "/workunit", None, "Origin: https://anything.example", body=b"{}"))
+        self.assertEqual(self.upgrade("https://anything.example"), 403)
+
+
+class AllOriginsByCredential(Suite):
+    sections = {"browser": {"cors_origins": ["*"]}}
+    agents = ("anna",)
+
+    def test_any_page_may_act_with_a_credential_that_it_has(self):
+        body = b'{"context_id":"c","type":1,"payload":""}'
+        origin = "Origin: https://anything.example"
+        self.assertEqual(self.ask("POST", "/workunit", None, origin, bearer("anna"), body=body).status, 201)
+        self.assertEqual(self.ask("POST", "/workunit", None, origin, body=body).status, 401)
+
 
 class Refusals(unittest.TestCase):
     def test_what_is_no_origin_stops_the_start(self):

@@ -28,7 +28,7 @@ class AgentRates(unittest.TestCase):
             "agent_requests_per_second": 4, "agent_request_burst": 12, "agent_publishes_per_second": 2,
             "agent_publish_burst": 5, "agent_searches_per_second": 1, "agent_search_burst": 2,
             "agent_bytes_per_second": 1000, "agent_byte_burst": 20_000}}, agents=[
-                "anna", "ben", "carl", "dora", "emil", "frida", "gerd", "hans"])
+                "anna", "ben", "carl", "dora", "emil", "frida", "gerd", "hans", "ines", "jana", "kurt"])
 
     @classmethod
     def tearDownClass(cls):
@@ -117,6 +117,29 @@ class AgentRates(unittest.TestCase):
             raw.send(http_request("POST", "/workunit", {"a": 1}, fields=[bearer("gerd")]))
             self.refused(raw.answer(), "bytes")
 
+    def test_chunks_are_refused_for_the_debt_of_earlier_ones(self):
+        chunk = b"7530\r\n" + b" " * 30000 + b"\r\n"
+        head = http_request("POST", "/workunit", fields=[bearer("ines"), "Transfer-Encoding: chunked"])
+        with self.server.raw() as raw:
+            # It never ends, and counts all the same.
+            raw.send(head + chunk)
+            until(lambda: self.server.metric("engram_body_bytes", "jana") > 0)
+        with self.server.raw() as raw:
+            raw.send(head + chunk + b"0\r\n\r\n")
+            self.refused(raw.answer(), "bytes")
+
+    def test_messages_that_cannot_be_read_count_and_then_end_the_connection(self):
+        with WebSocket(self.server.port, fields={"Authorization": f"Bearer {token_of('kurt')}"}) as ws:
+            for number in range(100):
+                ws.text({"type": "publish", "ref": f"r{number}", "work_unit": {"type": 99, "payload": "x" * 100}})
+            codes = []
+            while (event := ws.json()) is not None:
+                if event["type"] == "error":
+                    codes.append(event["code"])
+            self.assertEqual(ws.closing.code, 1008)
+            self.assertEqual(set(codes), {"invalid_request"})
+            self.assertIn(len(codes), range(10, 20))
+
     def test_publishes_over_websocket_count_and_the_connection_lives(self):
         context = Names.fresh()
         with WebSocket(self.server.port, fields={"Authorization": f"Bearer {token_of('hans')}"}, context=context) as ws:
@@ -149,6 +172,9 @@ class AddressRates(unittest.TestCase):
                 # An orchestrator's probes are answered always.
                 for path in ("/livez", "/readyz", "/healthz"):
                     self.assertEqual(client.get(path).status, 200)
+                # But only probes: what else is asked for there counts.
+                self.assertEqual(client.post({}, path="/livez").status, 429)
+                self.assertEqual(client.request("GET", "/livez", {"a": 1}).status, 429)
             time.sleep(1)
             with server.client() as client:
                 text = client.get("/metrics").body.decode()
@@ -189,6 +215,24 @@ class AddressRates(unittest.TestCase):
                     self.assertEqual(answer.status, 429)
                     time.sleep(int(answer.headers["retry-after"]))
                     self.assertEqual(another.get("/contexts").status, 200)
+
+
+    def test_failures_leave_no_debt_and_bad_tickets_are_none(self):
+        limits = {"address_failures_per_second": 1, "address_failure_burst": 5}
+        with GuardedServer({"limits": limits}, agents=["anna"]) as server:
+            def status(path="/contexts", *fields):
+                with server.raw() as raw:
+                    return raw.send(http_request("GET", path, fields=fields)).answer()
+            # Any page can make a browser ask for this.
+            self.assertEqual({status("/stream/sse?ticket=1").status for _ in range(30)}, {401})
+            self.assertEqual(status("/contexts", bearer("anna")).status, 200)
+            twice = ["Authorization: Bearer x", "Authorization: Bearer y"]
+            refused = [status("/contexts", *twice).status for _ in range(30)]
+            self.assertEqual(set(refused), {401, 429})
+            self.assertIn(refused.count(401), (5, 6, 7))
+            answer = status("/contexts", bearer("anna"))
+            self.assertEqual(answer.status, 429)
+            self.assertLessEqual(int(answer.headers["retry-after"]), 1)
 
 
 class Caps(unittest.TestCase):
@@ -298,6 +342,26 @@ class Caps(unittest.TestCase):
                 self.assertTrue(raw.ended())
                 # What was given up is given back.
                 self.assertEqual(client.post(unit(context, "x" * 500_000)).status, 201)
+
+    def test_what_no_route_reads_is_not_gathered(self):
+        """Nobody can take the memory of bodies by routes that are open to all."""
+        with GuardedServer({"limits": {"inflight_bytes_max": 16 << 20}}, agents=["anna"]) as server:
+            for method, path, status in (
+                    ("GET", "/livez", 200), ("GET", "/version", 200), ("GET", "/openapi.json", 200), ("POST", "/livez", 401)):
+                for framing in (f"Content-Length: {16 << 20}", "Transfer-Encoding: chunked"):
+                    with self.subTest(method=method, path=path, framing=framing), server.raw() as raw:
+                        raw.send(http_request(method, path, fields=[framing]))
+                        answer = raw.answer()
+                        self.assertEqual((answer.status, answer.headers.get("connection")), (status, "close"))
+                        self.assertTrue(raw.ended())
+            with server.raw() as raw:
+                # What came with the head is passed over.
+                raw.send(http_request("GET", "/livez", fields=["Content-Length: 2"]) + b"{}")
+                raw.send(http_request("GET", "/livez"))
+                self.assertEqual([raw.answer().status, raw.answer().status], [200, 200])
+            with server.raw() as raw:
+                raw.send(http_request("GET", "/stream/sse", fields=[bearer("anna"), "Content-Length: 2"]) + b"{}")
+                self.assertEqual(raw.answer().status, 400)
 
     def test_who_only_announces_much_takes_nothing(self):
         """Forty announce 16 MiB each, which is more than all together may have, and send a byte: others can post."""

@@ -16,6 +16,7 @@ import unittest
 
 import certificates
 from certificates import Authority, openssl
+from guarded import toml
 from harness import ANSWER_SECONDS, Client, Names, NotReady, Options, Raw, Server, http_request, scratch_directory, unit, until
 from websocket import WebSocket
 
@@ -396,7 +397,7 @@ class TLSAgentTests(unittest.TestCase):
         cls.bob = pair("b", "URI:urn:agent:bob")
         cls.twice = pair("c", "URI:urn:agent:anna", "URI:urn:agent:bob")
         cls.nameless = pair("d", "DNS:anna.example")
-        cls.site = Site(client_certificates="optional", client_ca=clients.certificate, more="""
+        cls.more = """
 [auth]
 providers = ["mtls"]
 [auth.mtls]
@@ -409,7 +410,8 @@ resources = ["context/{agent}"]
 [[policy]]
 agents = ["urn:agent:anna"]
 verbs = ["metrics"]
-""")
+"""
+        cls.site = Site(client_certificates="optional", client_ca=clients.certificate, more=cls.more)
 
     @classmethod
     def tearDownClass(cls):
@@ -438,6 +440,28 @@ verbs = ["metrics"]
                 answer = client.get("/contexts")
                 self.assertEqual(answer.status, 401)
                 self.assertIn("Bearer", answer.headers["www-authenticate"])
+
+    def test_a_page_of_another_origin_does_not_act_by_its_visitors_certificate(self):
+        """Browsers show a client certificate whichever page asks (no-cors requests, WebSockets)."""
+        mine = {"context_id": "urn:agent:anna", "type": "MESSAGE", "payload": "x"}
+        with self.client(self.anna) as client:
+            for origins, status in (
+                    ({}, 403), ({"cors_origins": ["*"]}, 401), ({"cors_origins": ["https://app.example"]}, 401),
+                    ({"cors_origins": ["https://app.example"], "cors_credentials": True}, 201),
+                    ({"origins": ["https://app.example"]}, 201)):
+                with self.subTest(origins):
+                    self.site.more = toml({"browser": origins}) + self.more
+                    self.site.configure()
+                    reloads = lambda: sum("reloaded" in line for line in self.site.server.stderr)
+                    before = reloads()
+                    os.kill(self.site.server.process.pid, signal.SIGHUP)
+                    until(lambda: reloads() > before, what="the reload")
+                    answer = client.post(mine, {"Origin": "https://app.example"})
+                    self.assertEqual(answer.status, status)
+                    self.assertEqual(
+                        client.get("/contexts", {"Origin": "https://app.example"}).status, 401 if status > 201 else 200)
+                    self.assertEqual(client.post(mine).status, 201)
+                    self.assertEqual(client.post(mine, {"Origin": f"https://localhost:{self.site.server.port}"}).status, 201)
 
     def test_a_bad_bearer_is_refused_whatever_the_certificate(self):
         with self.client(self.anna) as client:
