@@ -179,13 +179,21 @@ engram_tls_result engram_tls_read(engram_tls_session *session, void *buffer, siz
 }
 
 bool engram_tls_write(engram_tls_session *session, const void *bytes, size_t count) {
-  size_t written = 0;
   engram_tls_clear_errors();
-  int result = SSL_write_ex(session->ssl, bytes, count, &written);
-  // The sink takes everything: less than a whole record can't have been written.
-  if (result == 1 && written == count) return true;
-  if (result != 1 && outcome(session, result) != ENGRAM_TLS_FAILED) session->failure = ENGRAM_TLS_INTERNAL;
-  return false;
+  const char *rest = bytes;
+  while (count > 0) {
+    size_t written = 0;
+    int result = SSL_write_ex(session->ssl, rest, count, &written);
+    if (result != 1) {
+      // The sink takes everything: there is nothing to wait for.
+      if (outcome(session, result) != ENGRAM_TLS_FAILED) session->failure = ENGRAM_TLS_INTERNAL;
+      return false;
+    }
+    // Less than all of it where the peer asked for small records (max_fragment_length, RFC 6066, section 4).
+    rest += written;
+    count -= written;
+  }
+  return true;
 }
 
 void engram_tls_close(engram_tls_session *session) {

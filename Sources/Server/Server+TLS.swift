@@ -29,7 +29,9 @@ extension TLSSettings {
     clientCertificates = ClientCertificates(rawValue: settings[Schema.clientCertificates]) ?? .required
     clientCA = settings[Schema.clientCA]
     handshakeNanoseconds = UInt64(settings[Schema.handshakeTimeout]) * 1_000_000_000
-    handshakesMax = settings[Schema.handshakesMax]
+    // At most half of the connections there may be: room is made among handshakes before it is short among connections.
+    let connections = min(settings[Schema.connectionsMax], Server.descriptors().forConnections)
+    handshakesMax = max(1, min(settings[Schema.handshakesMax], connections / 2) / max(1, settings[Schema.loops]))
     resumption = settings[Schema.sessionResumption]
     kernelTLS = settings[Schema.kernelTLS] == "auto"
   }

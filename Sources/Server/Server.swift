@@ -133,7 +133,7 @@ public final class Server: @unchecked Sendable {
   private static func makeLoops(_ count: Int) throws(ServerFailure) -> [EventLoop] {
     do throws(RingError) {
       var options = LoopOptions()
-      options.descriptorsReserved = descriptorsReserved()
+      options.descriptorsReserved = descriptors().reserved
       var loops: [EventLoop] = []
       for index in 0..<count { loops.append(try EventLoop(index: index, options: options)) }
       return loops
@@ -142,12 +142,13 @@ public final class Server: @unchecked Sendable {
     }
   }
 
-  /// A quarter of the open files that the process may have is for log and store, and at most so many: a store of
-  /// 100 GB has a thousand tables.
-  private static func descriptorsReserved() -> Int {
+  /// The open files that the process may have. A quarter is for log and store, and at most so many: a store of 100 GB has
+  /// a thousand tables.
+  static func descriptors() -> (forConnections: Int, reserved: Int) {
     var limit = rlimit()
-    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 0 }
-    return Int(clamping: min(limit.rlim_cur / 4, 4096))
+    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return (.max, 0) }
+    let reserved = min(limit.rlim_cur / 4, 4096)
+    return (Int(clamping: limit.rlim_cur - reserved), Int(clamping: reserved))
   }
 
   /// The port that is served: the kernel's choice if 0 was asked for.

@@ -25,7 +25,10 @@ extension Schema {
     help: "How long a handshake may take; then the connection is cut.")
   public static let handshakesMax = Key<Int>(
     "tls.handshakes_max", .integer(1...100_000), .integer(1024), change: .reload,
-    help: "Handshakes under way, all together. At the limit the oldest makes room for a new one.")
+    help: """
+      Handshakes under way, each loop having its share of them, all together at most half of the connections that there may \
+      be. At the limit the oldest makes room for a new one.
+      """)
   public static let sessionResumption = Key<Bool>(
     "tls.session_resumption", .flag, .flag(true), change: .reload,
     help: "Whether a client that comes back may go on with its keys instead of a full handshake.")

@@ -198,6 +198,18 @@ class TLSTests(unittest.TestCase):
                 answer = client.get(f"/workunit/{made['id']}/payload")
                 self.assertEqual((answer.status, answer.body == payload), (200, True))
 
+    def test_a_client_may_ask_for_small_records(self):
+        """RFC 6066, section 4, as small devices do."""
+        whole = self.site.client().get("/openapi.json").body
+        for version in ("-tls1_2", "-tls1_3"):
+            for length in ("512", "1024", "2048", "4096"):
+                with self.subTest(version=version, length=length):
+                    told = openssl(
+                        "s_client", "-connect", f"localhost:{self.site.server.port}", "-CAfile", self.site.authority.certificate,
+                        version, "-maxfraglen", length, "-quiet", "-ign_eof",
+                        data=http_request("GET", "/openapi.json", fields=["Connection: close"]), check=False)
+                    self.assertTrue(told.endswith(whole), len(told))
+
     def test_requests_may_come_in_many_records_or_many_in_one(self):
         context = Names.fresh()
         request = http_request("POST", "/workunit", unit(context, "x" * 100))
@@ -491,6 +503,17 @@ class TLSLimitsTests(unittest.TestCase):
             for raw in silent:
                 raw.close()
             until(lambda: site.metric("engram_tls_handshakes_open") == 0)
+
+    def test_silent_ones_do_not_take_the_last_connections(self):
+        """There are fewer connections than handshakes may be under way: room is made in time all the same."""
+        with Site(more="[server]\nconnections_max = 20\n") as site:
+            silent = [site.server.raw() for _ in range(40)]
+            until(lambda: self.answers(site))
+            for _ in range(3):
+                with site.client() as client:
+                    self.assertEqual(client.get("/healthz").status, 200)
+            for raw in silent:
+                raw.close()
 
     @staticmethod
     def answers(site):

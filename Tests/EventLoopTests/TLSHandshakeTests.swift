@@ -199,6 +199,23 @@ extension WithRing {
       }
     }
 
+    @Test func `who takes all places of one loop keeps nobody out of another`() throws {
+      let context = try TLSContext(Certificates.settings { $0.handshakesMax = 2 })
+      try EventLoop.with { one in
+        try EventLoop.with { other in
+          let (besieged, free) = try (Server.secure(one, context), Server.secure(other, context))
+          _ = (besieged.start(), free.start())
+          let silent = try (0..<5).map { _ in try #require(Client(port: besieged.port)) }
+          #expect(eventually { one.counters.tls.failures(.crowdedOut) == 3 })
+          for _ in 0..<3 { try #expect(visit(free) != nil) }
+          try #expect(visit(besieged) != nil)
+          #expect(other.counters.tls.failures(.crowdedOut) == 0)
+          #expect(one.counters.tls.refused.value + other.counters.tls.refused.value == 0)
+          withExtendedLifetime(silent) {}
+        }
+      }
+    }
+
     @Test func `a flood of handshakes takes its time, and everybody gets in`() throws {
       var options = LoopOptions()
       options.handshakeNanosecondsPerTurn = 1

@@ -3,15 +3,14 @@ internal import Glibc
 
 extension Socket {
   /// From here on the connection speaks TLS, as its server; the delegate sees plaintext. Before `start`; loop thread.
-  /// Where all places for handshakes are taken, the oldest of this loop makes room, so that those who say nothing keep
-  /// nobody out. False when there is none, or memory is short: then the connection is to be dropped.
+  /// Where all of the loop's places for handshakes are taken, the oldest makes room, so that those who say nothing keep
+  /// nobody out. False when memory is short: then the connection is to be dropped.
   public func startTLS(_ context: TLSContext) -> Bool {
     loop.assertOnLoop()
     precondition(!state.contains(.started) && tls == nil, "TLS begins with the connection")
-    guard let desk = loop.tlsDesk(),
-      context.beginHandshake() || (loop.cutOldestHandshake(desk) && context.beginHandshake()),
-      let session = TLSSession(context, desk, loop.outputs)
-    else {
+    let desk = loop.tlsDesk()
+    if let desk, desk.handshakes >= context.settings.handshakesMax { loop.cutOldestHandshake(desk) }
+    guard let desk, let session = TLSSession(context, desk, loop.outputs) else {
       loop.counters.tls.refused.add()
       return false
     }
@@ -233,12 +232,10 @@ extension Socket {
 }
 
 extension EventLoop {
-  /// Makes room for one more handshake. False if none is under way on this loop.
-  func cutOldestHandshake(_ desk: TLSDesk) -> Bool {
+  /// Makes room for one more handshake.
+  func cutOldestHandshake(_ desk: TLSDesk) {
     forgetEndedHandshakes(desk)
-    guard let oldest = desk.begun.popFirst() else { return false }
-    socket(oldest)?.cutHandshake(.crowdedOut)
-    return true
+    if let oldest = desk.begun.popFirst() { socket(oldest)?.cutHandshake(.crowdedOut) }
   }
 
   /// Those at the front: what stands behind one that is under way began later, and is gone a handshake's time later.

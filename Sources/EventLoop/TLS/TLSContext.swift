@@ -91,13 +91,7 @@ public final class TLSContext: Sendable {
   /// Makes a new key for tickets now; the one before it still opens those that it sealed.
   public func rotateTicketKeys() { _ = engram_tls_tickets_rotate(commons.tickets) }
 
-  /// Takes a place among the handshakes; false when all are taken.
-  func beginHandshake() -> Bool {
-    let count = commons.handshakes.wrappingAdd(1, ordering: .relaxed).newValue
-    if count <= settings.handshakesMax { return true }
-    endHandshake()
-    return false
-  }
+  func beginHandshake() { commons.handshakes.wrappingAdd(1, ordering: .relaxed) }
 
   func endHandshake() { commons.handshakes.wrappingSubtract(1, ordering: .relaxed) }
 }

@@ -19,6 +19,8 @@ final class TLSDesk {
   let plaintext: PlaintextPool
   /// Where small pieces are gathered, so that head and body of an answer are one record.
   let scratch: UnsafeMutableRawPointer
+  /// Handshakes under way.
+  var handshakes = 0
   /// Tags of sockets whose handshake began, in that order: the first of them is under way still, if any is.
   var begun = Fifo<UInt64>(capacity: 64)
   /// Tags of sockets whose handshake waits for its turn.

@@ -44,19 +44,17 @@ final class TLSSession {
   var deadline = TimerID.none
   /// It ended by a failure, not by anybody's wish.
   private(set) var hasFailed = false
-  private var holdsPlace: Bool
+  private var holdsPlace = true
 
-  /// Takes over the place that `context.beginHandshake` gave. Nil when memory is short; then the place is given back.
+  /// Counts as a handshake from now on. Nil when memory is short.
   init?(_ context: TLSContext, _ desk: TLSDesk, _ outputs: OutputPool) {
-    guard let raw = engram_tls_session_new(context.raw) else {
-      context.endHandshake()
-      return nil
-    }
+    guard let raw = engram_tls_session_new(context.raw) else { return nil }
+    context.beginHandshake()
+    desk.handshakes += 1
     self.context = context
     self.desk = desk
     self.raw = raw
     self.outputs = outputs
-    holdsPlace = true
     engram_tls_session_attach(raw, TLSSession.sink, Unmanaged.passUnretained(self).toOpaque())
   }
 
@@ -64,7 +62,7 @@ final class TLSSession {
     engram_tls_session_free(raw)
     if let sealed { outputs.giveBack(sealed) }
     free(waiting)
-    if holdsPlace { context.endHandshake() }
+    giveUpPlace()
   }
 
   private static let sink: engram_tls_sink = { owner, bytes, count in
@@ -194,6 +192,7 @@ final class TLSSession {
   private func giveUpPlace() {
     guard holdsPlace else { return }
     holdsPlace = false
+    desk.handshakes -= 1
     context.endHandshake()
   }
 

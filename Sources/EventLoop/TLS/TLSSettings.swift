@@ -25,7 +25,8 @@ public struct TLSSettings: Sendable, Equatable {
   public var clientCA: String?
   /// For a handshake, from the connection's beginning, in ns; then it is closed.
   public var handshakeNanoseconds: UInt64 = 10_000_000_000
-  /// Handshakes under way, on all loops together; beyond, the oldest of the loop makes room.
+  /// Handshakes under way on a loop; beyond, the oldest of them makes room. Each loop has its own, as who chooses his port
+  /// may choose the loop that he is served by: nobody takes the places of the others.
   public var handshakesMax = 1024
   /// Whether clients get tickets, by which their next handshakes need no signature.
   public var resumption = true
