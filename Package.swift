@@ -123,7 +123,10 @@ let package = Package(
     // For tests only
     room(
       "EngramTesting",
-      ["Bytes", "Model", "Telemetry", "EventLoop", "Locks", "Router", "WAL", "Storage", "Notifier", "Engine"]),
+      [
+        "Bytes", "Model", "Telemetry", "EventLoop", "HTTP", "Locks", "Router", "WAL", "Storage", "Notifier",
+        "Engine",
+      ]),
     suite("Bytes", ["Bytes"]),
     suite("Model", ["Model", "Bytes"]),
     suite("Telemetry", ["Telemetry"]),
@@ -134,7 +137,7 @@ let package = Package(
     .target(
       name: "CTLSTesting", path: "Tests/CTLSTesting",
       linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
-    suite("HTTP", ["HTTP", "Bytes"]),
+    suite("HTTP", ["HTTP", "Bytes", "EngramTesting"]),
     suite("Locks", ["Locks", "Model", "Bytes", "EngramTesting"]),
     suite("Access", ["Access", "Bytes", "Model", "COpenSSL", "CAccessTesting"]),
     // Signs what the tests present.

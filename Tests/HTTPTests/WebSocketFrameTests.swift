@@ -1,4 +1,5 @@
 import Bytes
+import EngramTesting
 import HTTP
 import Testing
 

@@ -1,10 +1,11 @@
 import Bytes
+import EngramTesting
 import HTTP
 import Testing
 
 @Suite struct WebSocketReaderTests {
   /// Streams that are fine, and what they come to.
-  static let good: [(name: String, bytes: [UInt8], told: [Told])] = [
+  static let good: [(name: String, bytes: [UInt8], told: [ToldFrame])] = [
     // RFC 6455, section 5.7.
     ("masked hello", [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58], [.text("Hello")]),
     (
@@ -106,7 +107,7 @@ import Testing
   ]
 
   @Test(arguments: good)
-  func messagesAreTold(name: String, bytes: [UInt8], expected: [Told]) {
+  func messagesAreTold(name: String, bytes: [UInt8], expected: [ToldFrame]) {
     #expect(told(bytes) == expected)
     for cuts in chunkings(of: bytes.count) { #expect(told(bytes, cuts: cuts) == expected, "\(cuts)") }
   }
@@ -133,7 +134,7 @@ import Testing
     let valid = Set(Array(1000...1003) + Array(1007...1014) + Array(3000...4999))
     for code in 0...65535 {
       let bytes = frame(8, [UInt8(code >> 8), UInt8(code & 255)])
-      let expected: Told = valid.contains(code) ? .close(UInt16(code), []) : .failure(.invalidCloseCode)
+      let expected: ToldFrame = valid.contains(code) ? .close(UInt16(code), []) : .failure(.invalidCloseCode)
       // One expectation for 65536 would say nothing of which.
       if told(bytes) != [expected] { Issue.record("\(code)") }
     }
@@ -176,7 +177,7 @@ import Testing
     let payload = (0..<count).map { UInt8(32 + $0 % 95) }
     let key: [UInt8] = [0x81, 0x42, 0x23, 0xf4]
     let bytes = frame(1, payload, key: key) + frame(1, Array(payload.reversed()), key: key)
-    let expected: [Told] = [.text(payload), .text(payload.reversed())]
+    let expected: [ToldFrame] = [.text(payload), .text(payload.reversed())]
     #expect(told(bytes) == expected)
     for cut in [1, 5, 8, 9, 13, 14, 17, 31, 40, bytes.count / 2, bytes.count - 1] where cut < bytes.count {
       #expect(told(bytes, cuts: [cut]) == expected)
@@ -199,7 +200,7 @@ import Testing
         copy.withUnsafeMutableBytes { memory in
           var reader = WebSocketReader()
           let step = reader.next(UnsafeMutableRawBufferPointer(rebasing: memory[offset..<(memory.count - 1)]))
-          #expect(Told(step.event) == .text(payload))
+          #expect(ToldFrame(step.event) == .text(payload))
         }
         // Nothing but the payload is touched.
         #expect(copy[..<(offset + 6)] == bytes[..<(offset + 6)])
@@ -268,7 +269,7 @@ import Testing
       #expect(reader.takeMemory() == nil)
       #expect(reader.heldBytes == 0)
       let next = reader.next(UnsafeMutableRawBufferPointer(rebasing: input[last...]))
-      #expect(Told(next.event) == .text("next"))
+      #expect(ToldFrame(next.event) == .text("next"))
       // Still there, though the reader has gone on.
       #expect(message.elementsEqual(text))
       memory.deallocate()

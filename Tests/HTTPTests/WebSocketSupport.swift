@@ -1,3 +1,4 @@
+import EngramTesting
 import HTTP
 import Testing
 
@@ -25,40 +26,17 @@ func frame(_ opcode: UInt8, _ text: String, isFinal: Bool = true) -> [UInt8] {
   frame(opcode, Array(text.utf8), isFinal: isFinal)
 }
 
-/// What a reader tells, with its bytes copied.
-enum Told: Equatable {
-  case text([UInt8])
-  case ping([UInt8])
-  case pong([UInt8])
-  case close(UInt16?, [UInt8])
-  case failure(WebSocketError)
-
-  static func text(_ text: String) -> Told { .text(Array(text.utf8)) }
-
-  /// `nil` for `more`.
-  init?(_ event: WebSocketEvent) {
-    switch event {
-    case .more: return nil
-    case .text(let bytes): self = .text([UInt8](bytes))
-    case .ping(let bytes): self = .ping([UInt8](bytes))
-    case .pong(let bytes): self = .pong([UInt8](bytes))
-    case .close(let code, let reason): self = .close(code?.rawValue, [UInt8](reason))
-    case .failure(let error): self = .failure(error)
-    }
-  }
-}
-
 /// Feeds `bytes` in pieces that end at `cuts` and at the end, each in memory of its own, which is overwritten when the
 /// reader has said `more`: what it still needs then, it has copied.
 func told(
   _ bytes: [UInt8], cuts: some Sequence<Int> = [], limits: WebSocketLimits = WebSocketLimits()
-) -> [Told] {
+) -> [ToldFrame] {
   var reader = WebSocketReader(limits: limits)
   return told(bytes, cuts: cuts, by: &reader)
 }
 
-func told(_ bytes: [UInt8], cuts: some Sequence<Int> = [], by reader: inout WebSocketReader) -> [Told] {
-  var all: [Told] = []
+func told(_ bytes: [UInt8], cuts: some Sequence<Int> = [], by reader: inout WebSocketReader) -> [ToldFrame] {
+  var all: [ToldFrame] = []
   var start = 0
   for end in Array(cuts) + [bytes.count] where end >= start {
     let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: end - start, alignment: 1)
@@ -68,7 +46,7 @@ func told(_ bytes: [UInt8], cuts: some Sequence<Int> = [], by reader: inout WebS
     while true {
       let step = reader.next(UnsafeMutableRawBufferPointer(rebasing: piece[used...]))
       used += step.consumed
-      guard let told = Told(step.event) else { break }
+      guard let told = ToldFrame(step.event) else { break }
       all.append(told)
     }
     // It takes everything, and holds no more than twice what came.

@@ -1,3 +1,4 @@
+import EngramTesting
 import HTTP
 import Testing
 
@@ -88,7 +89,7 @@ import Testing
         for end in ends {
           let text = [first, second] + end
           let isValid = String(validating: text, as: UTF8.self) != nil
-          let expected: Told = isValid ? .text(text) : .failure(.invalidText)
+          let expected: ToldFrame = isValid ? .text(text) : .failure(.invalidText)
           if told(frame(1, text)) != [expected] { Issue.record("\(text)") }
           if told(frame(1, text), cuts: [7]) != [expected] { Issue.record("\(text), cut") }
         }
