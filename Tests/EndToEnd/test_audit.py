@@ -118,6 +118,35 @@ class Audit(unittest.TestCase):
         self.assertEqual(line["address"], "127.0.0.1")
         self.assertEqual(line["count"] + len(self.lines("authentication_failure")), 300)
 
+    def test_a_file_that_others_may_write_is_refused(self):
+        self.assertEqual(self.server.terminate(), 0)
+        for mode in (0o666, 0o660):
+            self.path.chmod(mode)
+            with self.assertRaisesRegex(NotReady, "exit 73"):
+                self.server.start()
+            said = "".join(self.server.stderr)
+            self.assertIn(f"audit.file: {self.path}: mode 0{mode:o} lets others change it; chmod go-w {self.path}", said)
+        self.path.chmod(0o644)
+        self.server.start()
+        self.assertTrue(any("lets everybody read it" in line for line in self.server.stderr))
+
+    def test_a_reload_takes_no_file_that_others_may_write(self):
+        other = self.server.home / "other.log"
+        other.touch()
+        other.chmod(0o666)
+        self.server.reload(audit={"file": str(other)})
+        until(lambda: any("audit lines go where they went" in line for line in self.server.stderr))
+        with self.server.client() as client:
+            client.get("/contexts", {"X-Request-ID": "after"})
+        self.line("authentication_failure", request_id="after")
+        self.assertEqual(other.read_text(), "")
+        # Once it is good, it is taken.
+        other.chmod(0o600)
+        self.server.reload()
+        with self.server.client() as client:
+            client.get("/contexts", {"X-Request-ID": "later"})
+        until(lambda: self.lines("authentication_failure", other), what="the line in the other file")
+
     def test_no_secret_is_in_any_line(self):
         secret = token_of("anna")
         with self.server.client() as client:
