@@ -15,6 +15,8 @@ final class AuditLog: AuditSink {
   private static let queuedMax = 4096
   /// Of these so many are kept for what operators do: peers can't fill them.
   private static let reserved = 64
+  /// And so many for agents that are known: peers without a credential can't fill them.
+  private static let reservedForAgents = 1024
   /// How often the thread looks for windows that have ended, while there are any.
   private static let tickNanoseconds: UInt64 = 1_000_000_000
 
@@ -85,11 +87,11 @@ final class AuditLog: AuditSink {
     if let place = AuditEvent.Kind.allCases.firstIndex(of: event.kind) { events[place].add() }
     let now = EventLoop.monotonicNanoseconds()
     let (isFirst, isLost) = state.withLock { state in
-      if event.kind.isByPeer, !state.sieve.admit(event.address ?? .unknown, now: now) {
+      let agent = event.isAgentKnown ? event.agent : []
+      if event.kind.isByPeer, !state.sieve.admit(event.address ?? .unknown, agent: agent, now: now) {
         return (false, false)
       }
-      let room = AuditLog.queuedMax - (event.kind.isByPeer ? AuditLog.reserved : 0)
-      guard state.entries.count < room, !state.isEnding else {
+      guard state.entries.count < AuditLog.room(for: event), !state.isEnding else {
         state.dropped += 1
         return (false, true)
       }
@@ -98,6 +100,12 @@ final class AuditLog: AuditSink {
     }
     if isFirst { pending.post() }
     if isLost { lost.add() }
+  }
+
+  /// How many may wait in front of an event, so that it is taken.
+  static func room(for event: AuditEvent) -> Int {
+    guard event.kind.isByPeer else { return queuedMax }
+    return queuedMax - reserved - (event.isAgentKnown ? 0 : reservedForAgents)
   }
 
   /// Opens the file again, which somebody has moved away, or another one. Any thread; returns before it is done. If it
@@ -151,6 +159,7 @@ final class AuditLog: AuditSink {
     let time = microseconds()
     var found = state.sieve.summaries(now: state.isEnding ? .max : EventLoop.monotonicNanoseconds()).map {
       var event = AuditEvent(.suppressed, .failure)
+      event.agent = $0.agent
       event.address = $0.address
       event.count = $0.count
       event.reason = "repeated"

@@ -59,6 +59,14 @@ import Testing
     try AuditLog(settings(name), logger: said.logger, registry: Registry())
   }
 
+  private func denial(of agent: String, isKnown: Bool = true) -> AuditEvent {
+    var event = AuditEvent(.denial, .failure)
+    event.agent = Array(agent.utf8)
+    event.isAgentKnown = isKnown
+    event.address = ClientAddress(ipv4: 1)
+    return event
+  }
+
   // MARK: The file
 
   @Test(
@@ -104,5 +112,39 @@ import Testing
     #expect(text("audit").contains("\"reload\""))
     #expect(said.text.contains("mode 0666 lets others change it"))
     #expect(said.text.contains("audit lines go where they went"))
+  }
+
+  // MARK: Who is written down
+
+  @Test func `noise that anybody can make hides no denial of a known agent`() throws {
+    let log = try log("audit")
+    for _ in 0..<1000 {
+      var event = AuditEvent(.authenticationFailure, .failure)
+      event.address = ClientAddress(ipv4: 1)
+      log.record(event)
+      // What somebody without a credential calls himself gives no budget either.
+      log.record(denial(of: "\(Int.random(in: 0..<1000))", isKnown: false))
+    }
+    for _ in 0..<AuditSieve.linesMax + 7 { log.record(denial(of: "anna")) }
+    log.end()
+    let lines = text("audit").split(separator: "\n")
+    let ofAnna = lines.filter { $0.contains("\"agent\":\"anna\"") }
+    #expect(ofAnna.count { $0.contains("\"denial\"") } == AuditSieve.linesMax)
+    let summary = try #require(ofAnna.first { $0.contains("\"suppressed\"") })
+    #expect(summary.contains("\"address\":\"0.0.0.1\"") && summary.contains("\"count\":7"))
+    #expect(lines.count == 2 * AuditSieve.linesMax + 2)
+    #expect(lines.contains { $0.contains("\"count\":\(2000 - AuditSieve.linesMax)") })
+  }
+
+  @Test func `the queue has room that noise can't take`() {
+    let rooms = [
+      AuditLog.room(for: AuditEvent(.authenticationFailure, .failure)),
+      AuditLog.room(for: denial(of: "anna", isKnown: false)), AuditLog.room(for: denial(of: "anna")),
+      AuditLog.room(for: AuditEvent(.stop, .success)),
+    ]
+    #expect(rooms[0] == rooms[1] && rooms[0] > 0)
+    // A window's lines of ten agents at least.
+    #expect(rooms[2] - rooms[1] >= 10 * AuditSieve.linesMax)
+    #expect(rooms[3] > rooms[2])
   }
 }
