@@ -109,8 +109,7 @@ extension LoopServices {
     let id = try Query.identifier(try Query.decode(exchange.bytes(subject)), at: "/id")
     try requireJSON(exchange)
     let patch = try ContextPatch(exchange.body)
-    _ = try Asker.resolve(
-      body: patch.agent, caller: try caller(exchange), isAuthenticated: exchange.caller.isAuthenticated)
+    _ = try Asker.required(try asker(exchange, named: patch.agent, .contextWrite, .context(id)))
     let request = ContextRequest(patch, of: id, if: try precondition(exchange), loop: engine.loop.index)
     await engine.perform(request)
     switch request.outcome {

@@ -26,18 +26,44 @@ extension LoopServices {
 
   /// What a publish is refused with, which may be a denial. The request that made the WebSocket is long over: there is no
   /// id to name.
-  func refused(_ problem: Problem, _ draft: UnitDraft, by caller: Caller) -> Problem {
+  func refused(
+    _ problem: Problem, _ draft: UnitDraft, by caller: Caller, from address: ClientAddress
+  ) -> Problem {
     guard let audit, problem.code == .permissionDenied, let permissions = caller.permissions else {
       return problem
     }
     let isContext = !permissions.allows(.contextWrite, context: draft.contextID)
     var event = AuditEvent(.denial, .failure)
-    event.agent = caller.principal?.agent ?? []
+    event.address = address
+    event.name(caller)
     event.verb = .contextWrite
     event.resource = AuditResource.context([UInt8](draft.contextID)).text
     event.reason = isContext ? "policy" : "agent"
     audit.record(event)
     return problem
+  }
+
+  /// The agent that asks, where the body or the query may name it; nil if nobody is named. Who names another than that
+  /// of the credential is refused, and written down.
+  func asker(
+    _ exchange: Exchange, named: [UInt8]?, _ verb: Verb, _ resource: AuditResource
+  ) throws(Problem) -> [UInt8]? {
+    let caller = try caller(exchange)
+    do throws(Problem) {
+      return try Asker.find(body: named, caller: caller, isAuthenticated: exchange.caller.isAuthenticated)
+    } catch {
+      if error.code == .permissionDenied { auditDenial(exchange, verb, resource, reason: "agent") }
+      throw error
+    }
+  }
+
+  /// What a request is refused with whose credential was good when the gate let it in, and isn't now.
+  func outlived(_ exchange: Exchange, _ detail: String) -> Problem {
+    let isKnown = exchange.caller.principal != nil
+    if isKnown { exchange.bearsCredential = true }
+    let route = exchange.findRoute()?.name.taking(exchange.head.method)
+    auditFailure(exchange, isKnown ? .expired : .missing, route ?? .none)
+    return Problem(.unauthenticated, detail)
   }
 
   /// A lock was taken from who held it.
@@ -56,7 +82,8 @@ extension LoopServices {
     var event = AuditEvent(kind, outcome)
     event.requestID = exchange.withRequestID { [UInt8]($0) }
     event.address = exchange.address
-    event.agent = exchange.caller.principal?.agent ?? exchange.namedAgent
+    event.agent = exchange.namedAgent
+    event.name(exchange.caller)
     return event
   }
 }
@@ -73,6 +100,15 @@ enum AuditResource {
     case .lock(let path): Array("lock/".utf8) + path
     case .route(let name): Array(name.rawValue.utf8)
     }
+  }
+}
+
+extension AuditEvent {
+  /// Has the agent of the caller's credential, if there is one.
+  fileprivate mutating func name(_ caller: Caller) {
+    guard let principal = caller.principal else { return }
+    agent = principal.agent
+    isAgentKnown = true
   }
 }
 

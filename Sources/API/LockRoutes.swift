@@ -14,8 +14,8 @@ extension LoopServices {
     try noQuery(exchange)
     try requireJSON(exchange)
     let draft = try LockDraft(exchange.body)
-    let agent = try Asker.resolve(
-      body: draft.agent, caller: try caller(exchange), isAuthenticated: exchange.caller.isAuthenticated)
+    let resource = draft.paths.first.map { AuditResource.lock($0) } ?? .route(.acquireLocks)
+    let agent = try Asker.required(try asker(exchange, named: draft.agent, .lockAcquire, resource))
     try allowAll(draft, exchange)
     let request = lockRequest(
       .acquire(
@@ -56,10 +56,8 @@ extension LoopServices {
   private func withdrawn(_ exchange: Exchange, _ draft: LockDraft) -> Problem? {
     guard let access, let principal = exchange.caller.principal else { return nil }
     guard let renewed = access.authenticator.renew(principal, now: LoopServices.unixSeconds) else {
-      exchange.bearsCredential = true
-      auditFailure(exchange, .expired, .acquireLocks)
-      return Problem(
-        .unauthenticated, "the credential ended while the request waited: the locks are released")
+      return outlived(
+        exchange, "the credential ended while the request waited: the locks are released")
     }
     let permissions = access.policy.permissions(of: renewed)
     for path in draft.paths where !path.withUnsafeBytes({ permissions.allows(.lockAcquire, lock: $0) }) {
@@ -107,7 +105,7 @@ extension LoopServices {
     try allow(.lockAcquire, path, exchange)
     try requireJSON(exchange)
     let renewal = try LockRenewal(exchange.body)
-    let agent = try named(renewal.agent, exchange)
+    let agent = try asker(exchange, named: renewal.agent, .lockAcquire, .lock(path))
     let request = lockRequest(
       .renew(
         path: path, id: renewal.lockID, agent: agent, ttlMicroseconds: renewal.ttlMicroseconds), exchange)
@@ -120,11 +118,11 @@ extension LoopServices {
     let parameters = try Query(exchange, .releaseLock)
     let path = try path(exchange, subject)
     let isForced = try parameters.flag("force")
-    try allow(isForced ? .lockForce : .lockAcquire, path, exchange)
-    let agent = try named(try parameters.identifier("agent_id"), exchange)
-    guard agent != nil || isForced else {
-      throw Problem(at: "/agent_id", "is required unless X-Agent-ID names the agent")
-    }
+    let verb = isForced ? Verb.lockForce : .lockAcquire
+    try allow(verb, path, exchange)
+    let named = try parameters.identifier("agent_id")
+    let agent = try asker(exchange, named: named, verb, .lock(path))
+    if !isForced { _ = try Asker.required(agent) }
     var id: UnitID?
     if let text = try parameters.one("lock_id") {
       guard let found = text.withUnsafeBytes({ UnitID($0) }) else {
@@ -174,12 +172,6 @@ extension LoopServices {
   private func refusal(_ request: LockRequest) -> Problem {
     if case .refused(let problem) = request.outcome { return problem }
     return Problem(.internal, "the request for locks has no outcome")
-  }
-
-  /// The agent that a request names, if it does.
-  private func named(_ agent: [UInt8]?, _ exchange: Exchange) throws(Problem) -> [UInt8]? {
-    try Asker.find(
-      body: agent, caller: try caller(exchange), isAuthenticated: exchange.caller.isAuthenticated)
   }
 
   /// The canonical path that stands in the request's, decoded once.

@@ -55,7 +55,7 @@ extension LoopServices {
     let now = streams.wallClock()
     if viewing.stands(under: access), !viewing.isOver(now: now) { return }
     guard let renewed = viewing.renewed(by: access, now: now) else {
-      throw Problem(.unauthenticated, "the request needs a credential that is accepted here")
+      throw outlived(exchange, "the request needs a credential that is accepted here")
     }
     exchange.caller = renewed.caller
   }

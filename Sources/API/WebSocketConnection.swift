@@ -56,6 +56,7 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
   /// What the memory of messages counts against.
   private var bodies: (any BodyBudget)? { lease ?? services.bodies }
   private var socket: Socket { follower.socket }
+  private var address: ClientAddress { lease?.address ?? .unknown }
   private var now: UInt64 { follower.socket.loop.now }
 
   init(
@@ -242,7 +243,7 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
   }
 
   private func charge(_ costs: RateCosts) throws(Problem) {
-    try services.admitMessage(costs, from: lease?.address ?? .unknown, agent: credentialAgent, now: now)
+    try services.admitMessage(costs, from: address, agent: credentialAgent, now: now)
   }
 
   private func refuse(_ problem: Problem, ref: some Collection<UInt8>) {
@@ -260,7 +261,9 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
     let problem = agent.withUnsafeBytes { agent in
       Writer(follower.viewing.caller, agent: agent.isEmpty ? nil : agent).take(request.draft(0))
     }
-    if let problem { throw services.refused(problem, request.draft(0), by: follower.viewing.caller) }
+    if let problem {
+      throw services.refused(problem, request.draft(0), by: follower.viewing.caller, from: address)
+    }
     let lane = lane ?? RequestLane()
     self.lane = lane
     request.lane = lane

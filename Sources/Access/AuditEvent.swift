@@ -16,7 +16,7 @@ public struct AuditEvent: Sendable, Equatable {
     case stop
     /// Policies, tokens, keys, certificates or limits were read again.
     case reload
-    /// Lines that were left out: one address was refused more often than is worth a line each.
+    /// Lines that were left out: an address or an agent was refused more often than is worth a line each.
     case suppressed
     /// Lines that were lost, because they came faster than they could be written.
     case dropped
@@ -34,6 +34,8 @@ public struct AuditEvent: Sendable, Equatable {
   public var requestID: [UInt8] = []
   /// Empty where nobody knows who it is.
   public var agent: [UInt8] = []
+  /// Whether a credential stands for the agent; else it is what the peer calls itself. Not in the line.
+  public var isAgentKnown = false
   public var address: ClientAddress?
   public var verb: Verb?
   /// `context/ID`, `lock/PATH`, a route, or a file.

@@ -125,17 +125,8 @@ public enum Asker {
   /// - Parameters:
   ///   - body: the body's `agent_id`.
   ///   - caller: the agent of the credential (`isAuthenticated`) or of `X-Agent-ID`, already checked to be an id.
-  /// - Throws: if the two differ (403 with a credential, else 400), or nobody is named (400).
-  public static func resolve(
-    body: [UInt8]?, caller: UnsafeRawBufferPointer?, isAuthenticated: Bool
-  ) throws(Problem) -> [UInt8] {
-    guard let agent = try find(body: body, caller: caller, isAuthenticated: isAuthenticated) else {
-      throw Problem(at: "/agent_id", "is required unless X-Agent-ID names the agent")
-    }
-    return agent
-  }
-
-  /// The same, where nobody need be named.
+  /// - Returns: nil if nobody is named.
+  /// - Throws: if the two differ (403 with a credential, else 400).
   public static func find(
     body: [UInt8]?, caller: UnsafeRawBufferPointer?, isAuthenticated: Bool
   ) throws(Problem) -> [UInt8]? {
@@ -146,5 +137,11 @@ public enum Asker {
         : Problem(at: "/agent_id", "differs from X-Agent-ID")
     }
     return Array(caller)
+  }
+
+  /// What was found, where somebody must be named; else 400.
+  public static func required(_ agent: [UInt8]?) throws(Problem) -> [UInt8] {
+    guard let agent else { throw Problem(at: "/agent_id", "is required unless X-Agent-ID names the agent") }
+    return agent
   }
 }

@@ -4,6 +4,7 @@ internal import EventLoop
 internal import Glibc
 internal import Logging
 internal import Model
+internal import Settings
 internal import Synchronization
 internal import Telemetry
 
@@ -14,6 +15,8 @@ final class AuditLog: AuditSink {
   private static let queuedMax = 4096
   /// Of these so many are kept for what operators do: peers can't fill them.
   private static let reserved = 64
+  /// And so many for agents that are known: peers without a credential can't fill them.
+  private static let reservedForAgents = 1024
   /// How often the thread looks for windows that have ended, while there are any.
   private static let tickNanoseconds: UInt64 = 1_000_000_000
 
@@ -38,7 +41,7 @@ final class AuditLog: AuditSink {
   private let events: [Counter]
   private let lost: Counter
 
-  /// Opens the file and starts the thread. Throws if the file can't be opened.
+  /// Opens the file and starts the thread. Throws if the file can't be opened, or isn't the server's alone to write.
   init(_ settings: AuditSettings, logger: Logger, registry: Registry) throws(ServerFailure) {
     self.logger = logger
     pending = Semaphore()
@@ -51,7 +54,7 @@ final class AuditLog: AuditSink {
       "engram_audit_lost_total", "Audit lines that were lost: too many at once, or they could not be written."
     )
     var writer = AuditWriter(logger: logger)
-    if let failure = writer.open(settings) { throw ServerFailure(EX_CANTCREAT, failure) }
+    try writer.open(settings)
     let body = ThreadBody(log: self, writer: writer)
     var thread = pthread_t()
     let failed = pthread_create(
@@ -84,11 +87,11 @@ final class AuditLog: AuditSink {
     if let place = AuditEvent.Kind.allCases.firstIndex(of: event.kind) { events[place].add() }
     let now = EventLoop.monotonicNanoseconds()
     let (isFirst, isLost) = state.withLock { state in
-      if event.kind.isByPeer, !state.sieve.admit(event.address ?? .unknown, now: now) {
+      let agent = event.isAgentKnown ? event.agent : []
+      if event.kind.isByPeer, !state.sieve.admit(event.address ?? .unknown, agent: agent, now: now) {
         return (false, false)
       }
-      let room = AuditLog.queuedMax - (event.kind.isByPeer ? AuditLog.reserved : 0)
-      guard state.entries.count < room, !state.isEnding else {
+      guard state.entries.count < AuditLog.room(for: event), !state.isEnding else {
         state.dropped += 1
         return (false, true)
       }
@@ -99,8 +102,14 @@ final class AuditLog: AuditSink {
     if isLost { lost.add() }
   }
 
+  /// How many may wait in front of an event, so that it is taken.
+  static func room(for event: AuditEvent) -> Int {
+    guard event.kind.isByPeer else { return queuedMax }
+    return queuedMax - reserved - (event.isAgentKnown ? 0 : reservedForAgents)
+  }
+
   /// Opens the file again, which somebody has moved away, or another one. Any thread; returns before it is done. If it
-  /// can't be opened, lines go where they went.
+  /// can't be taken, lines go where they went, and the log says so.
   func reopen(_ settings: AuditSettings) {
     state.withLock { $0.reopensWith = settings }
     pending.post()
@@ -130,7 +139,11 @@ final class AuditLog: AuditSink {
         state.reopensWith = nil
         isEnding = state.isEnding
       }
-      if let reopens, let failure = writer.open(reopens) { logger.error("\(failure)") }
+      if let reopens {
+        do throws(ServerFailure) { try writer.open(reopens) } catch {
+          logger.error("\(error): audit lines go where they went")
+        }
+      }
       for entry in taken where !writer.write(AuditLog.line(entry)) {
         // What a line counts that was lost itself is counted already.
         let count = entry.event.kind == .dropped ? entry.event.count : 1
@@ -146,6 +159,7 @@ final class AuditLog: AuditSink {
     let time = microseconds()
     var found = state.sieve.summaries(now: state.isEnding ? .max : EventLoop.monotonicNanoseconds()).map {
       var event = AuditEvent(.suppressed, .failure)
+      event.agent = $0.agent
       event.address = $0.address
       event.count = $0.count
       event.reason = "repeated"
@@ -186,29 +200,31 @@ struct AuditWriter: @unchecked Sendable {
 
   init(logger: Logger) { self.logger = logger }
 
-  /// Opens the file; keeps what it has if that fails.
-  /// - Returns: what went wrong.
-  mutating func open(_ settings: AuditSettings) -> String? {
+  /// Opens the file. Throws if it can't be, or if others could change what is written there, and keeps what it has then.
+  mutating func open(_ settings: AuditSettings) throws(ServerFailure) {
     guard !settings.file.isEmpty, settings.file != "-" else {
       close()
       descriptor = settings.file.isEmpty ? -1 : STDERR_FILENO
-      return nil
+      return
     }
     // Not waiting for the reader of a pipe; and a pipe is refused.
     let opened = Glibc.open(
       settings.file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0o600)
     guard opened >= 0 else {
-      return "the audit file \(settings.file) can't be opened: \(String(cString: strerror(errno)))"
+      let cause = String(cString: strerror(errno))
+      throw ServerFailure(EX_CANTCREAT, "audit.file: \(settings.file): can't be opened: \(cause)")
     }
-    var status = stat()
-    guard fstat(opened, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+    do throws(FileFault) {
+      let rights = try FileRights(of: opened, path: settings.file)
+      try rights.requireWitness()
+      if let doubt = rights.readersDoubt { logger.warning("audit.file: \(doubt)") }
+    } catch {
       Glibc.close(opened)
-      return "the audit file \(settings.file) is no regular file"
+      throw ServerFailure(EX_CANTCREAT, "audit.file: \(error)")
     }
     close()
     descriptor = opened
     ownsDescriptor = true
-    return nil
   }
 
   mutating func close() {

@@ -8,60 +8,54 @@ public struct FileFault: Error, Hashable, Sendable, CustomStringConvertible {
   public var description: String { "\(path): \(cause)" }
 }
 
-/// A file that was read whole, with who may get at it: of the very descriptor that was read (fstat(2)), so that nobody
-/// puts another file there between the look and the reading. Symbolic links are followed: that is how Kubernetes hands
-/// over secrets.
-public struct CheckedFile: Sendable {
-  public var path: String
-  public var bytes: [UInt8]
+/// Whose a file is and who may get at it: of the very descriptor that is read or written (fstat(2)), so that nobody puts
+/// another file there between the look and the use. Symbolic links are followed: that is how Kubernetes hands over
+/// secrets.
+public struct FileRights: Sendable {
+  let path: String
   /// Permission bits.
-  var mode: UInt32
+  let mode: UInt32
   /// Who may change those.
-  var owner: UInt32 = 0
+  let owner: UInt32
 
-  /// Reads a regular file. Blocks; never on a pipe or a device.
-  public static func read(_ path: String, bytesMax: Int) throws(FileFault) -> CheckedFile {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
-    guard descriptor >= 0 else { throw FileFault(path: path, cause: String(cString: strerror(errno))) }
-    defer { close(descriptor) }
+  init(path: String, mode: UInt32, owner: UInt32) {
+    self.path = path
+    self.mode = mode
+    self.owner = owner
+  }
+
+  /// Of an open file. Throws if it isn't a regular one.
+  public init(of descriptor: Int32, path: String) throws(FileFault) {
     var status = stat()
     guard fstat(descriptor, &status) == 0 else {
       throw FileFault(path: path, cause: String(cString: strerror(errno)))
     }
     guard status.st_mode & S_IFMT == S_IFREG else { throw FileFault(path: path, cause: "no regular file") }
-    var bytes: [UInt8] = []
-    var chunk = [UInt8](repeating: 0, count: 16 << 10)
-    while true {
-      let count = chunk.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress, $0.count) }
-      if count < 0, errno == EINTR { continue }
-      guard count >= 0 else { throw FileFault(path: path, cause: String(cString: strerror(errno))) }
-      if count == 0 { break }
-      bytes += chunk[..<count]
-      guard bytes.count <= bytesMax else {
-        throw FileFault(path: path, cause: "larger than \(bytesMax) bytes")
-      }
-    }
-    return CheckedFile(path: path, bytes: bytes, mode: status.st_mode & 0o7777, owner: status.st_uid)
-  }
-
-  /// Reads a file that holds a secret.
-  public static func readPrivate(_ path: String, bytesMax: Int) throws(FileFault) -> CheckedFile {
-    let file = try read(path, bytesMax: bytesMax)
-    try file.requirePrivate()
-    return file
+    self.init(path: path, mode: status.st_mode & 0o7777, owner: status.st_uid)
   }
 
   /// Throws unless the owner and, for reading, its group are alone with it.
-  public func requirePrivate() throws(FileFault) {
+  func requirePrivate() throws(FileFault) {
     try requireOwn()
     if mode & 0o007 != 0 { throw refusal("gives others access to a secret") }
     if mode & 0o020 != 0 { throw refusal("lets its group change a secret") }
   }
 
   /// Throws if anybody could change it: who may do what is written there.
-  public func requireUnchangeable() throws(FileFault) {
+  func requireUnchangeable() throws(FileFault) {
     try requireOwn()
     if mode & 0o002 != 0 { throw refusal("lets everybody change it", "chmod o-w") }
+  }
+
+  /// Throws if anybody but its owner could change it: what stands there is to be a witness against them.
+  public func requireWitness() throws(FileFault) {
+    try requireOwn()
+    if mode & 0o022 != 0 { throw refusal("lets others change it", "chmod go-w") }
+  }
+
+  /// What is to be said of a file that everybody may read though nobody should; nil: nothing.
+  public var readersDoubt: FileFault? {
+    mode & 0o004 != 0 ? refusal("lets everybody read it", "chmod o-r") : nil
   }
 
   /// Throws if it is somebody's who is neither this process's user nor root: its owner may do with it what he likes.
@@ -77,4 +71,55 @@ public struct CheckedFile: Sendable {
     let padded = String(repeating: "0", count: max(0, 4 - digits.count)) + digits
     return FileFault(path: path, cause: "mode \(padded) \(cause); \(advice) \(path)")
   }
+}
+
+/// A file that was read whole, with who may get at it.
+public struct CheckedFile: Sendable {
+  public var path: String { rights.path }
+  public var bytes: [UInt8]
+  private let rights: FileRights
+
+  private init(_ bytes: [UInt8], _ rights: FileRights) {
+    self.bytes = bytes
+    self.rights = rights
+  }
+
+  /// One that was never on a disk.
+  init(path: String, bytes: [UInt8], mode: UInt32, owner: UInt32 = 0) {
+    self.init(bytes, FileRights(path: path, mode: mode, owner: owner))
+  }
+
+  /// Reads a regular file. Blocks; never on a pipe or a device.
+  public static func read(_ path: String, bytesMax: Int) throws(FileFault) -> CheckedFile {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+    guard descriptor >= 0 else { throw FileFault(path: path, cause: String(cString: strerror(errno))) }
+    defer { close(descriptor) }
+    let rights = try FileRights(of: descriptor, path: path)
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 16 << 10)
+    while true {
+      let count = chunk.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress, $0.count) }
+      if count < 0, errno == EINTR { continue }
+      guard count >= 0 else { throw FileFault(path: path, cause: String(cString: strerror(errno))) }
+      if count == 0 { break }
+      bytes += chunk[..<count]
+      guard bytes.count <= bytesMax else {
+        throw FileFault(path: path, cause: "larger than \(bytesMax) bytes")
+      }
+    }
+    return CheckedFile(bytes, rights)
+  }
+
+  /// Reads a file that holds a secret.
+  public static func readPrivate(_ path: String, bytesMax: Int) throws(FileFault) -> CheckedFile {
+    let file = try read(path, bytesMax: bytesMax)
+    try file.requirePrivate()
+    return file
+  }
+
+  /// Throws unless the owner and, for reading, its group are alone with it.
+  public func requirePrivate() throws(FileFault) { try rights.requirePrivate() }
+
+  /// Throws if anybody could change it: who may do what is written there.
+  public func requireUnchangeable() throws(FileFault) { try rights.requireUnchangeable() }
 }

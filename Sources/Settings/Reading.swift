@@ -32,7 +32,8 @@ enum Reading {
     switch entry.shape {
     case .text, .path, .choice: return .text(try checked(text, entry))
     case .flag:
-      guard let flag = flag(text) else { throw Refusal("expected true or false") }
+      // To the letter, as in the file: of `yes` or `TRUE` somebody would have to guess, and it may switch a protection off.
+      guard let flag = Bool(text) else { throw Refusal("expected \(entry.shape.name)") }
       return .flag(flag != (entry.flag?.isInverted ?? false))
     case .integer(let range):
       guard let number = Int(text) else { throw Refusal("expected \(entry.shape.name)") }
@@ -42,14 +43,6 @@ enum Reading {
         String(part.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())
       }
       return .list(try checked(parts, entry))
-    }
-  }
-
-  private static func flag(_ text: String) -> Bool? {
-    switch text.lowercased() {
-    case "1", "true", "yes", "on": true
-    case "0", "false", "no", "off": false
-    default: nil
     }
   }
 

@@ -32,8 +32,8 @@ extension Schema {
   public static let auditFile = Key<String?>(
     "audit.file", .path, example: .text("/var/log/engram/audit.log"), change: .reload,
     help: """
-      File that audit lines are appended to, made with mode 0600 and opened anew on SIGHUP. `-` is standard error; \
-      without, they go into the log.
+      File that audit lines are appended to, made with mode 0600 and opened anew on SIGHUP. Nobody but its owner may \
+      write it. `-` is standard error; without, they go into the log.
       """)
 
   static let audit = [auditFile.entry]

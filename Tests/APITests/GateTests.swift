@@ -4,22 +4,9 @@ import EventLoop
 import Glibc
 import HTTP
 import Model
-import Synchronization
 import Testing
 
 @testable import API
-
-/// An audit that keeps what it is told.
-private final class Written: AuditSink {
-  let events = Mutex<[AuditEvent]>([])
-  func record(_ event: AuditEvent) { events.withLock { $0.append(event) } }
-  func take() -> [AuditEvent] {
-    events.withLock { events in
-      defer { events = [] }
-      return events
-    }
-  }
-}
 
 /// The gate without a server. Tokens: their file's digests are of `alice-token` and `bob-token`.
 @Suite(.serialized) struct GateTests {
@@ -233,6 +220,56 @@ private final class Written: AuditSink {
     services.access = nil
     #expect(try caller("X-Agent-ID: bob") == Array("bob".utf8))
     #expect(try caller() == nil)
+  }
+
+  @Test func `who names another agent than the credential's is refused, and written down`() throws {
+    func asker(_ named: String?, _ fields: String...) throws -> [UInt8]? {
+      try desk.with("/locks", method: "POST", fields: fields) { exchange in
+        _ = services.admit(exchange)
+        return try services.asker(
+          exchange, named: named.map { Array($0.utf8) }, .lockAcquire, .lock(Array("team/x".utf8)))
+      }
+    }
+    #expect(try asker("alice", Self.alice) == Array("alice".utf8))
+    #expect(try asker(nil, Self.alice) == Array("alice".utf8))
+    #expect(written.take().isEmpty)
+    let problem = #expect(throws: Problem.self) { try asker("bob", Self.alice) }
+    #expect(problem?.code == .permissionDenied)
+    let event = try #require(written.take().first)
+    #expect(event.kind == .denial && event.reason == "agent" && event.verb == .lockAcquire)
+    #expect(event.agent == Array("alice".utf8) && event.isAgentKnown)
+    #expect(event.resource == Array("lock/team/x".utf8))
+    // Where nobody has a credential, it is a mistake and no denial.
+    services.access = nil
+    #expect(throws: Problem.self) { try asker("bob", "X-Agent-ID: alice") }
+    #expect(written.take().isEmpty)
+  }
+
+  @Test(arguments: [("GET", "/stream"), ("POST", "/locks")])
+  func `a credential that ends while its request waits is written down`(method: String, target: String) throws
+  {
+    try desk.with(target, method: method, fields: [Self.alice]) { exchange in
+      #expect(services.admit(exchange) == nil)
+      services.access = try Self.control(2, tokens: "bob:reader:\(Digests.bob)")
+      services.readmit(exchange)
+      #expect(exchange.refusal?.code == .unauthenticated)
+    }
+    let events = written.take()
+    #expect(events.map(\.kind) == [.authenticationFailure] && events.map(\.reason) == ["expired"])
+    #expect(events.first?.agent == Array("alice".utf8) && events.first?.isAgentKnown == true)
+    #expect(events.first?.resource == Array("\(method) \(target)".utf8))
+  }
+
+  @Test func `what a peer calls itself is no agent that is known`() throws {
+    try admit("GET", "/contexts", "X-Agent-ID: alice")
+    #expect(written.take().map(\.isAgentKnown) == [false])
+    services.access = nil
+    try desk.with("/contexts", fields: ["X-Agent-ID: alice"]) { exchange in
+      _ = services.admit(exchange)
+      services.auditDenial(exchange, nil, .route(.contexts), reason: "origin")
+    }
+    let event = try #require(written.take().first)
+    #expect(event.agent == Array("alice".utf8) && !event.isAgentKnown)
   }
 
   @Test func `a unit is taken from whom it may come from, for where it may go to`() throws {

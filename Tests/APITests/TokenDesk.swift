@@ -1,5 +1,21 @@
 import Access
 import Model
+import Synchronization
+
+/// An audit that keeps what it is told.
+final class Written: AuditSink {
+  private let events = Mutex<[AuditEvent]>([])
+
+  func record(_ event: AuditEvent) { events.withLock { $0.append(event) } }
+
+  /// What it was told since it was asked.
+  func take() -> [AuditEvent] {
+    events.withLock { events in
+      defer { events = [] }
+      return events
+    }
+  }
+}
 
 /// Tokens of agents, as a file has them: that of `ann` is `token-of-ann`.
 enum TokenDesk {

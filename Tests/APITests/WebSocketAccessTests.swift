@@ -52,6 +52,23 @@ import Testing
     #expect(!desk.isEnding)
   }
 
+  @Test func `the audit has what was refused, and where it came from`() throws {
+    let address = ClientAddress(ipv4: 0xc000_0201)
+    let desk = try Desk(caller: try TokenDesk.caller(try Self.policy("context/team/**")), address: address)
+    let written = Written()
+    desk.services.audit = written
+    _ = try desk.begun()
+    desk.arrives(
+      Self.publish(1, context: "other") + Self.publish(2, context: "team/x", agent: "bob")
+        + Self.publish(3, context: "team/x"))
+    let events = written.take()
+    #expect(events.map(\.reason) == ["policy", "agent"])
+    for event in events {
+      #expect(event.kind == .denial && event.address == address && event.verb == .contextWrite)
+      #expect(event.agent == Array("ann".utf8) && event.isAgentKnown)
+    }
+  }
+
   @Test func `a refusal doesn't say whether the context is there`() throws {
     let desk = try Desk(caller: try TokenDesk.caller(try Self.policy("context/team/**")))
     _ = try desk.begun()
@@ -74,6 +91,8 @@ import Testing
     let desk = try Desk(caller: try TokenDesk.caller(first))
     let exchange = Exchange(socket: desk.socket, services: desk.services)
     exchange.caller = try TokenDesk.caller(first)
+    let written = Written()
+    desk.services.audit = written
     // Nothing has changed: the same policy.
     desk.services.access = try AccessControl(agents: ["ann"], first)
     let permissions = exchange.caller.permissions
@@ -84,6 +103,7 @@ import Testing
     let renewed = try #require(exchange.caller.permissions)
     #expect(renewed !== permissions)
     #expect(Array("other".utf8).withUnsafeBytes { renewed.sees(context: $0) })
+    #expect(written.take().isEmpty)
     // A token that is gone by then, authentication that is on by then, and one that has ended.
     desk.services.access = try AccessControl(agents: ["bob"], first)
     #expect(throws: Problem.self) { try desk.services.renewCaller(exchange) }
@@ -92,6 +112,11 @@ import Testing
     desk.services.access = try AccessControl(agents: ["ann"], first)
     exchange.caller = try TokenDesk.caller(first, expiresAt: 1000)
     #expect(throws: Problem.self) { try desk.services.renewCaller(exchange) }
+    // Each is written down, with the agent that is known.
+    let events = written.take()
+    #expect(events.map(\.reason) == ["expired", "missing", "expired"])
+    #expect(events.map(\.agent) == [Array("ann".utf8), [], Array("ann".utf8)])
+    #expect(events.allSatisfy { $0.kind == .authenticationFailure })
   }
 
   @Test func `a credential that is taken back closes with 1008, whatever is followed`() throws {

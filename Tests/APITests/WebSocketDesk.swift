@@ -26,7 +26,8 @@ final class WebSocketDesk: BodyBudget {
   var budget = Int.max
   private(set) var charged = 0
 
-  init(agent: String = "", caller: Caller = .open, rest: [UInt8] = []) throws {
+  /// - Parameter address: where the connection comes from; its memory is the lease's then.
+  init(agent: String = "", caller: Caller = .open, address: ClientAddress? = nil, rest: [UInt8] = []) throws {
     directory = try TemporaryDirectory()
     let registry = Registry()
     loop = try EventLoop(index: 0)
@@ -42,6 +43,9 @@ final class WebSocketDesk: BodyBudget {
     socket.start()
     let exchange = Exchange(socket: socket, services: services)
     exchange.caller = caller
+    exchange.lease = address.flatMap {
+      ConnectionLease(Pool(), address: $0, addresses: UsageTable(), agents: UsageTable())
+    }
     connection = WebSocketConnection(exchange, agent: Array(agent.utf8), Subscription(), after: nil)
     services.bodies = self
     var rest = rest
@@ -53,6 +57,14 @@ final class WebSocketDesk: BodyBudget {
     engine.close()
     loop.join()
     close(peer)
+  }
+
+  /// Of a lease: without end.
+  private final class Pool: ConnectionPool {
+    let hasRoomForAnswers = true
+    func charge(_ count: Int) -> Bool { true }
+    func uncharge(_ count: Int) {}
+    func leaseEnded() {}
   }
 
   func charge(_ bytes: Int) -> Bool {

@@ -7,8 +7,9 @@ import stat
 import time
 import unittest
 
-from guarded import GuardedServer, bearer, token_of
+from guarded import GuardedServer, token_of
 from harness import NotReady, http_request, unit, until
+from websocket import WebSocket
 
 ALLOWED = ["context:read", "context:write", "lock:read", "lock:acquire"]
 
@@ -117,6 +118,72 @@ class Audit(unittest.TestCase):
         line = until(lambda: next(iter(self.lines("suppressed")), None), seconds=30, what="the summary")
         self.assertEqual(line["address"], "127.0.0.1")
         self.assertEqual(line["count"] + len(self.lines("authentication_failure")), 300)
+
+    def test_noise_of_the_same_address_hides_no_denial_of_an_agent(self):
+        with self.server.client() as client:
+            for _ in range(100):
+                client.get("/contexts", {"X-Agent-ID": "anna"})
+        with self.server.of("anna") as anna:
+            for number in range(25):
+                self.assertEqual(anna.get("/metrics", {"X-Request-ID": f"n-{number}"}).status, 403)
+        self.line("denial", request_id="n-0", agent="anna")
+        self.line("suppressed", agent="anna", address="127.0.0.1", count=5)
+
+    def test_who_names_another_agent_is_written_down_wherever_it_is(self):
+        with self.server.of("anna") as anna:
+            lock = anna.post({"resource_path": "a/b"}, path="/locks").json()["lock"]
+            attempts = [
+                ("POST", "/locks", {"resource_path": "c", "agent_id": "boss"}, "lock:acquire", "lock/c"),
+                ("PUT", "/locks/a/b", {"lock_id": lock["lock_id"], "agent_id": "boss"}, "lock:acquire", "lock/a/b"),
+                ("DELETE", "/locks/a/b?agent_id=boss", None, "lock:acquire", "lock/a/b"),
+                ("PATCH", "/contexts/own", {"agent_id": "boss", "display_name": "x"}, "context:write", "context/own"),
+                ("POST", "/workunit", unit("own", agent="boss"), "context:write", "context/own")]
+            for number, (method, path, body, _, _) in enumerate(attempts):
+                headers = {"X-Request-ID": f"i-{number}"}
+                self.assertEqual(anna.request(method, path, body, headers).status, 403, path)
+        for number, (_, path, _, verb, resource) in enumerate(attempts):
+            line = self.line("denial", request_id=f"i-{number}")
+            self.assertEqual(
+                (line["agent"], line["reason"], line["verb"], line["resource"], line["address"]),
+                ("anna", "agent", verb, resource, "127.0.0.1"), path)
+
+    def test_a_websocket_has_an_address(self):
+        fields = {"Authorization": f"Bearer {token_of('anna')}"}
+        with WebSocket(self.server.port, fields=fields, context="own") as socket:
+            socket.subscribed()
+            socket.text({"type": "publish", "ref": "1", "work_unit": unit("other", agent="anna")})
+            self.assertEqual(socket.expect("error")["ref"], "1")
+        line = self.line("denial", resource="context/other")
+        self.assertEqual((line["agent"], line["address"], line["reason"]), ("anna", "127.0.0.1", "policy"))
+
+    def test_a_file_that_others_may_write_is_refused(self):
+        self.assertEqual(self.server.terminate(), 0)
+        for mode in (0o666, 0o660):
+            self.path.chmod(mode)
+            with self.assertRaisesRegex(NotReady, "exit 73"):
+                self.server.start()
+            said = "".join(self.server.stderr)
+            self.assertIn(f"audit.file: {self.path}: mode 0{mode:o} lets others change it; chmod go-w {self.path}", said)
+        self.path.chmod(0o644)
+        self.server.start()
+        self.assertTrue(any("lets everybody read it" in line for line in self.server.stderr))
+
+    def test_a_reload_takes_no_file_that_others_may_write(self):
+        other = self.server.home / "other.log"
+        other.touch()
+        other.chmod(0o666)
+        self.server.reload(audit={"file": str(other)})
+        until(lambda: any("audit lines go where they went" in line for line in self.server.stderr))
+        with self.server.client() as client:
+            client.get("/contexts", {"X-Request-ID": "after"})
+        self.line("authentication_failure", request_id="after")
+        self.assertEqual(other.read_text(), "")
+        # Once it is good, it is taken.
+        other.chmod(0o600)
+        self.server.reload()
+        with self.server.client() as client:
+            client.get("/contexts", {"X-Request-ID": "later"})
+        until(lambda: self.lines("authentication_failure", other), what="the line in the other file")
 
     def test_no_secret_is_in_any_line(self):
         secret = token_of("anna")

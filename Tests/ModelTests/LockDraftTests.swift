@@ -195,9 +195,9 @@ import Testing
     func asker(_ body: String?, _ caller: String?, isAuthenticated: Bool = false) throws(Problem) -> String {
       let caller = caller.map { Body($0) }
       defer { withExtendedLifetime(caller) {} }
-      let agent = try Asker.resolve(
+      let agent = try Asker.find(
         body: body.map { Array($0.utf8) }, caller: caller?.bytes, isAuthenticated: isAuthenticated)
-      return String(decoding: agent, as: UTF8.self)
+      return String(decoding: try Asker.required(agent), as: UTF8.self)
     }
     #expect(try asker("anna", nil) == "anna")
     #expect(try asker(nil, "anna") == "anna")

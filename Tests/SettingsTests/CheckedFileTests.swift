@@ -66,6 +66,27 @@ import Testing
     }
   }
 
+  @Test(
+    arguments: [
+      (0o600, nil, nil), (0o640, nil, nil),
+      (0o644, nil, "f: mode 0644 lets everybody read it; chmod o-r f"),
+      (0o620, "f: mode 0620 lets others change it; chmod go-w f", nil),
+      (0o602, "f: mode 0602 lets others change it; chmod go-w f", nil),
+    ] as [(UInt32, String?, String?)])
+  func `who may write what is to be a witness, and read it`(mode: UInt32, refusal: String?, doubt: String?) {
+    let rights = FileRights(path: "f", mode: mode, owner: geteuid())
+    do throws(FileFault) {
+      try rights.requireWitness()
+      #expect(refusal == nil)
+      #expect(rights.readersDoubt?.description == doubt)
+    } catch {
+      #expect(error.description == refusal)
+    }
+    #expect(throws: FileFault.self) {
+      try FileRights(path: "f", mode: mode & 0o600, owner: geteuid() &+ 4242).requireWitness()
+    }
+  }
+
   @Test func aLinkIsAsItsTargetIs() throws {
     let scratch = try Scratch()
     let path = scratch.write([1], mode: 0o644)

@@ -191,6 +191,26 @@ import Testing
     #expect(refusal(environment: [name: "token"]) == [line])
   }
 
+  /// Each key that is true or false, in the environment: these two words, to the letter.
+  @Test(arguments: Schema.entries.filter { $0.shape == .flag }.map { ($0.path, $0.variable) })
+  func `of yes nobody guesses that it is true`(path: String, variable: String) {
+    for text in ["yes", "no", "1", "0", "on", "off", "TRUE", "True", "False", " true", "true\n", "t", "y"] {
+      #expect(
+        refusal(environment: [variable: text]) == ["\(variable): \(path): expected true or false"], "\(text)")
+    }
+    for text in ["true", "false"] {
+      let lines = refusal(environment: [variable: text])
+      #expect(!lines.contains { $0.contains("expected") }, "\(text)")
+    }
+  }
+
+  @Test func aProtectionStaysOnWhateverIsNotTrue() {
+    for text in ["yes", "TRUE", "1"] {
+      let lines = refusal(environment: ["ENGRAM_INSECURE": text], flags: ["listen": "0.0.0.0:1"])
+      #expect(lines == ["ENGRAM_INSECURE: server.insecure: expected true or false"])
+    }
+  }
+
   @Test func othersAreToldOnly() throws {
     let settings = try resolve(environment: [
       "ENGRAM_SERVICE_HOST": "10.0.0.1", "ENGRAM_LOG_LEVELL": "debug", "PATH": "/bin", "ENGRAM_CONFIG": "x",

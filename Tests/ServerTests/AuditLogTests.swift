@@ -1,0 +1,150 @@
+import Access
+import Glibc
+import Logging
+import Synchronization
+import Telemetry
+import Testing
+
+@testable import Server
+
+/// The audit's file and queue, without a server.
+@Suite struct AuditLogTests {
+  /// What the server's own log was told.
+  private final class Said: Sendable {
+    let lines = Mutex<[String]>([])
+    var logger: Logger { Logger(label: "audit-test") { _ in Handler(said: self) } }
+    var text: String { lines.withLock { $0.joined(separator: "\n") } }
+  }
+
+  private struct Handler: LogHandler {
+    let said: Said
+    var logLevel = Logger.Level.trace
+    var metadata: Logger.Metadata = [:]
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+      get { metadata[key] }
+      set { metadata[key] = newValue }
+    }
+    func log(event: LogEvent) { said.lines.withLock { $0.append("\(event.level) \(event.message)") } }
+  }
+
+  private let directory: TemporaryDirectory
+  private let said = Said()
+
+  init() throws { directory = try TemporaryDirectory() }
+
+  private func settings(_ name: String) -> AuditSettings {
+    var settings = AuditSettings()
+    settings.file = "\(directory.path)/\(name)"
+    return settings
+  }
+
+  /// Makes an empty file.
+  private func make(_ name: String, _ mode: mode_t, owner: uid_t? = nil) throws {
+    let descriptor = open("\(directory.path)/\(name)", O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
+    defer { close(descriptor) }
+    guard fchmod(descriptor, mode) == 0, owner.map({ fchown(descriptor, $0, .max) == 0 }) ?? true else {
+      throw TestFailure("make \(name): \(errno)")
+    }
+  }
+
+  private func text(_ name: String) -> String {
+    let descriptor = open("\(directory.path)/\(name)", O_RDONLY | O_CLOEXEC)
+    defer { close(descriptor) }
+    var bytes = [UInt8](repeating: 0, count: 1 << 20)
+    let count = read(descriptor, &bytes, bytes.count)
+    return String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)
+  }
+
+  private func log(_ name: String) throws(ServerFailure) -> AuditLog {
+    try AuditLog(settings(name), logger: said.logger, registry: Registry())
+  }
+
+  private func denial(of agent: String, isKnown: Bool = true) -> AuditEvent {
+    var event = AuditEvent(.denial, .failure)
+    event.agent = Array(agent.utf8)
+    event.isAgentKnown = isKnown
+    event.address = ClientAddress(ipv4: 1)
+    return event
+  }
+
+  // MARK: The file
+
+  @Test(
+    arguments: [
+      (0o600, nil, ""), (0o640, nil, ""),
+      (0o644, nil, "warning audit.file: PATH: mode 0644 lets everybody read it; chmod o-r PATH"),
+      (0o620, "audit.file: PATH: mode 0620 lets others change it; chmod go-w PATH", ""),
+      (0o602, "audit.file: PATH: mode 0602 lets others change it; chmod go-w PATH", ""),
+      (0o666, "audit.file: PATH: mode 0666 lets others change it; chmod go-w PATH", ""),
+    ] as [(mode_t, String?, String)])
+  func `a file that others may write into is refused`(mode: mode_t, refusal: String?, warning: String) throws
+  {
+    try make("audit", mode)
+    func here(_ text: String) -> String { text.replacing("PATH", with: "\(directory.path)/audit") }
+    do throws(ServerFailure) {
+      let log = try log("audit")
+      log.record(AuditEvent(.start, .success))
+      log.end()
+      #expect(refusal == nil)
+      #expect(text("audit").contains("\"start\""))
+    } catch {
+      #expect(error.description == refusal.map(here))
+      #expect(error.exitCode == EX_CANTCREAT)
+      #expect(text("audit").isEmpty)
+    }
+    #expect(said.text == here(warning))
+  }
+
+  /// Only root can give a file away.
+  @Test(.enabled(if: geteuid() == 0)) func aFileOfSomebodyElseIsRefused() throws {
+    try make("audit", 0o600, owner: 4242)
+    let failure = #expect(throws: ServerFailure.self) { _ = try log("audit") }
+    #expect(failure?.description.contains("belongs to the user 4242") == true)
+  }
+
+  @Test func `one that a reload can't take leaves lines where they went, and is told`() throws {
+    try make("open", 0o666)
+    let log = try log("audit")
+    log.reopen(settings("open"))
+    log.record(AuditEvent(.reload, .success))
+    log.end()
+    #expect(text("open").isEmpty)
+    #expect(text("audit").contains("\"reload\""))
+    #expect(said.text.contains("mode 0666 lets others change it"))
+    #expect(said.text.contains("audit lines go where they went"))
+  }
+
+  // MARK: Who is written down
+
+  @Test func `noise that anybody can make hides no denial of a known agent`() throws {
+    let log = try log("audit")
+    for _ in 0..<1000 {
+      var event = AuditEvent(.authenticationFailure, .failure)
+      event.address = ClientAddress(ipv4: 1)
+      log.record(event)
+      // What somebody without a credential calls himself gives no budget either.
+      log.record(denial(of: "\(Int.random(in: 0..<1000))", isKnown: false))
+    }
+    for _ in 0..<AuditSieve.linesMax + 7 { log.record(denial(of: "anna")) }
+    log.end()
+    let lines = text("audit").split(separator: "\n")
+    let ofAnna = lines.filter { $0.contains("\"agent\":\"anna\"") }
+    #expect(ofAnna.count { $0.contains("\"denial\"") } == AuditSieve.linesMax)
+    let summary = try #require(ofAnna.first { $0.contains("\"suppressed\"") })
+    #expect(summary.contains("\"address\":\"0.0.0.1\"") && summary.contains("\"count\":7"))
+    #expect(lines.count == 2 * AuditSieve.linesMax + 2)
+    #expect(lines.contains { $0.contains("\"count\":\(2000 - AuditSieve.linesMax)") })
+  }
+
+  @Test func `the queue has room that noise can't take`() {
+    let rooms = [
+      AuditLog.room(for: AuditEvent(.authenticationFailure, .failure)),
+      AuditLog.room(for: denial(of: "anna", isKnown: false)), AuditLog.room(for: denial(of: "anna")),
+      AuditLog.room(for: AuditEvent(.stop, .success)),
+    ]
+    #expect(rooms[0] == rooms[1] && rooms[0] > 0)
+    // A window's lines of ten agents at least.
+    #expect(rooms[2] - rooms[1] >= 10 * AuditSieve.linesMax)
+    #expect(rooms[3] > rooms[2])
+  }
+}
