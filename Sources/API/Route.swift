@@ -75,8 +75,8 @@ public enum Route {
     /// Whether anybody reads a request's body.
     var takesBody: Bool {
       switch self {
-      case .createUnit, .createUnits, .changeContext, .acquireLocks, .renewLock, .search, .searchRelationships,
-        .createTicket:
+      case .createUnit, .createUnits, .changeContext, .acquireLocks, .renewLock, .search,
+        .searchRelationships, .createTicket:
         true
       default: false
       }

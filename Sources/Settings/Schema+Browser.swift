@@ -18,7 +18,9 @@ extension Schema {
       """)
   public static let corsCredentials = Key<Bool>(
     "browser.cors_credentials", .flag, .flag(false), change: .reload,
-    help: "Whether those pages may act with what the browser adds by itself: the client certificate of its user.")
+    help: """
+      Whether those pages may act with what the browser adds by itself: the client certificate of its user.
+      """)
   public static let corsMaxAgeSeconds = Key<Int>(
     "browser.cors_max_age_seconds", .integer(0...86400), .integer(600), change: .reload,
     help: "How long a browser may remember what a preflight was answered.")

@@ -45,7 +45,9 @@ final class TemporaryDirectory {
 
 extension LiveEngine {
   /// One of the least size: memory registered with a ring is for as long as the process, and tests make many.
-  static func small(_ directory: TemporaryDirectory, _ loop: EventLoop, _ registry: Registry) throws -> LiveEngine {
+  static func small(
+    _ directory: TemporaryDirectory, _ loop: EventLoop, _ registry: Registry
+  ) throws -> LiveEngine {
     var limits = EngineLimits()
     limits.registeredSlabs = 0
     return try open(
