@@ -29,9 +29,10 @@ extension TLSSettings {
     clientCertificates = ClientCertificates(rawValue: settings[Schema.clientCertificates]) ?? .required
     clientCA = settings[Schema.clientCA]
     handshakeNanoseconds = UInt64(settings[Schema.handshakeTimeout]) * 1_000_000_000
-    // At most half of the connections there may be: room is made among handshakes before it is short among connections.
+    // At most half of the connections there may be: room is made among handshakes before it is short among those.
     let connections = min(settings[Schema.connectionsMax], Server.descriptors().forConnections)
-    handshakesMax = max(1, min(settings[Schema.handshakesMax], connections / 2) / max(1, settings[Schema.loops]))
+    let handshakes = min(settings[Schema.handshakesMax], connections / 2)
+    handshakesMax = max(1, handshakes / max(1, settings[Schema.loops]))
     resumption = settings[Schema.sessionResumption]
     kernelTLS = settings[Schema.kernelTLS] == "auto"
   }
