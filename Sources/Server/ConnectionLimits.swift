@@ -26,7 +26,7 @@ public struct ConnectionLimits: Sendable, Equatable {
   /// Bytes of answers that wait to be sent; then no further request is begun.
   public var queuedBytesMax = 1 << 20
   /// Bytes of answers that wait to be sent, on all connections together, streams aside; then answers of more than
-  /// 64 KiB are refused by 503.
+  /// 64 KiB are refused by 503. `Int.max`: no limit.
   public var answerBytesMax = 512 << 20
   /// Bytes of bodies that are being gathered, on all connections together; then 503.
   public var inflightBodyBytesMax = Limits.inflightBodyBytesMax
@@ -45,7 +45,8 @@ public struct ConnectionLimits: Sendable, Equatable {
     idleNanoseconds = nanoseconds(settings[Schema.idleSeconds])
     stallNanoseconds = nanoseconds(settings[Schema.stallSeconds])
     answerBytesPerSecondMin = UInt64(settings[Schema.answerPaceMin])
-    answerBytesMax = settings[Schema.answerBytesMax]
+    let answerBytes = settings[Schema.answerBytesMax]
+    answerBytesMax = answerBytes == 0 ? .max : answerBytes
     inflightBodyBytesMax = settings[Schema.inflightBytesMax]
     connectionsMax = settings[Schema.connectionsMax]
   }

@@ -127,6 +127,15 @@ class TimeOuts(unittest.TestCase):
             self.assertEqual(client.get(f"/workunits/{self.context}?limit=200").status, 200)
 
 
+class Unlimited(unittest.TestCase):
+    def test_zero_bytes_of_answers_are_no_limit(self):
+        with GuardedServer({"limits": {"answer_bytes_max": 0}}) as server, server.client() as client:
+            context = Names.fresh()
+            batch = [unit(context, "y" * 30_000) for _ in range(10)]
+            self.assertEqual(client.post({"work_units": batch}, path="/workunits").status, 201)
+            self.assertEqual(client.get(f"/workunits/{context}").status, 200)
+
+
 class Healthy(unittest.TestCase):
     """The figures are `Perf`'s (rows `slow-clients` and `fair`); here, that nothing is off by orders."""
 
