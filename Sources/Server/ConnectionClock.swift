@@ -60,7 +60,8 @@ struct ConnectionClock {
     var sent: UInt64 = 0
     /// How many it has taken in all.
     var sentBytes: UInt64 = 0
-    /// The peers of all connections together have much to read: then each has to read faster.
+    /// The peers of all connections together have much to read, and this one more than its share: then it has to read
+    /// faster.
     var isStrained = false
   }
 

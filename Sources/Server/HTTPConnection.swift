@@ -56,8 +56,6 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
   private var clock = ConnectionClock()
   /// Nothing has been received yet.
   private var isSilent = true
-  /// What of the outbox counts among the answers that wait to be read.
-  private var queuedBytes = 0
   private var isEnded = false
   /// Inside the callback that lends a buffer: giving it back is then the callback's answer.
   private var isReceiving = false
@@ -116,8 +114,7 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
     release()
     phase = .over
     socket.loop.cancel(timer)
-    acceptor.queued(-queuedBytes)
-    queuedBytes = 0
+    lease.holdsAnswers(0)
     acceptor.becameStream(self)
   }
 
@@ -377,7 +374,7 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
     }
     settle(headBytes + bodyBytes)
     began = socket.loop.now
-    guard socket.queuedBytes <= acceptor.limits.queuedBytesMax else {
+    guard mayAnswerMore else {
       // The peer asks faster than it reads: it waits until it has read, and holds none of the loop's buffers.
       moveToInput()
       headBytes = 0
@@ -394,10 +391,15 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
   /// Counts what waits to be sent among that of all connections, if it is much.
   private func countQueued() {
     let queued = socket.queuedBytes
-    let counted = queued > HTTPConnection.countedBytesMin ? queued : 0
-    guard counted != queuedBytes else { return }
-    acceptor.queued(counted - queuedBytes)
-    queuedBytes = counted
+    lease.holdsAnswers(queued > HTTPConnection.countedBytesMin ? queued : 0)
+  }
+
+  /// Whether another request may be begun though the answers before it wait. Where room is scarce, who holds much of it
+  /// doesn't add to that by small answers.
+  private var mayAnswerMore: Bool {
+    let queued = socket.queuedBytes
+    if queued <= HTTPConnection.countedBytesMin / 2 { return true }
+    return queued <= acceptor.limits.queuedBytesMax && !lease.isPressed
   }
 
   private func goOn() {
@@ -512,7 +514,7 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
   private var state: ConnectionClock.State {
     var state = ConnectionClock.State(
       phase: .handling, began: began, received: socket.lastReceiveProgress, queuedBytes: socket.queuedBytes,
-      sent: socket.lastSendProgress, sentBytes: socket.sentBytes, isStrained: acceptor.isStrained)
+      sent: socket.lastSendProgress, sentBytes: socket.sentBytes, isStrained: lease.isPressed)
     switch phase {
     case .head: state.phase = parser.isUnderWay ? .head : isSilent ? .silent : .idle
     case .body:

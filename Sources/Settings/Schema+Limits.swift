@@ -53,8 +53,10 @@ extension Schema {
     "inflight_bytes_per_agent_max", 0, "The same, of one agent.")
   public static let answerBytesMax = bytes(
     "answer_bytes_max", 512 << 20,
-    "Bytes of answers that wait for slow readers, all connections together. At the limit the slowest are cut."
-  )
+    """
+    Bytes of answers that wait for slow readers, all connections together. At the limit answers of more than 64 KiB are \
+    refused, from half of it on to those for whom much of it waits. Beyond: 503.
+    """)
 
   // MARK: Times
 
