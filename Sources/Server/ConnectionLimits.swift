@@ -34,6 +34,14 @@ public struct ConnectionLimits: Sendable, Equatable {
   /// Open connections, streams included, on all loops together; then new ones are closed at once.
   public var connectionsMax = 100_000
 
+  /// After so long a connection is looked at again, whatever it does. No time is shorter: one that begins meanwhile is
+  /// known before it is over, and no timer has to be moved for it.
+  var lookNanoseconds: UInt64 {
+    min(
+      firstRequestNanoseconds, headNanoseconds, bodyNanoseconds, bodyTotalNanoseconds, idleNanoseconds,
+      stallNanoseconds)
+  }
+
   public init() {}
 
   init(_ settings: Settings) {

@@ -83,7 +83,7 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
   func start() {
     socket.delegate = self
     socket.start()
-    timer = socket.loop.setTimer(after: acceptor.limits.headNanoseconds, self, tag: 0)
+    timer = socket.loop.setTimer(after: acceptor.limits.lookNanoseconds, self, tag: 0)
     socket.loop.spawn { _ in await self.run() }
   }
 

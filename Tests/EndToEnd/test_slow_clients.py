@@ -127,6 +127,34 @@ class TimeOuts(unittest.TestCase):
             self.assertEqual(client.get(f"/workunits/{self.context}?limit=200").status, 200)
 
 
+class OneLongTime(unittest.TestCase):
+    """A head may take long, and nothing else: each of the others ends on time all the same."""
+
+    def test_the_others_are_on_time(self):
+        times = {key: 40 if key == "head_seconds" else 2 for key in TIMES}
+        with GuardedServer({"limits": times}) as server:
+            context = Names.fresh()
+            with server.client() as client:
+                for _ in range(4):
+                    batch = [unit(context, "y" * 60_000) for _ in range(60)]
+                    client.post({"work_units": batch}, {"Prefer": "return=minimal"}, "/workunits")
+            asked = {
+                "silence": b"", "idle": http_request("GET", "/version"),
+                "body": http_request("POST", "/workunit", fields=["Content-Length: 99"]) + b"{",
+                "stall": http_request("GET", f"/workunits/{context}?limit=240")}
+            raws = {reason: server.raw().send(first) for reason, first in asked.items()}
+            begun = time.monotonic()
+
+            def all_ended():
+                with server.client() as client:
+                    told = client.get("/metrics").body.decode()
+                return all(f'engram_connections_timed_out_total{{reason="{reason}"}} 1' in told for reason in asked)
+            until(all_ended, seconds=15, what="an end of each")
+            self.assertLess(time.monotonic() - begun, 5)
+            for raw in raws.values():
+                raw.close()
+
+
 class Shares(unittest.TestCase):
     """Who doesn't read, with as many connections as it likes, keeps nobody else from large answers and from writing."""
 
