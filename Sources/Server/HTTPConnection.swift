@@ -31,8 +31,9 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
     case gathered
   }
 
-  /// Bodies count against the limits in steps of so many bytes.
-  private static let chargedStep = 64 << 10
+  /// Bodies count against the limits by what has come and this many bytes, a page of memory, or an eighth of it: who
+  /// sends a byte doesn't hold others' room, who sends many isn't counted at each.
+  private static let chargedAheadMin = 4 << 10
   /// Answers of more bytes count among those that wait to be read.
   private static let countedBytesMin = 64 << 10
 
@@ -260,7 +261,7 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
     began = socket.loop.now
     let isAwaited = exchange.head.expectsContinue && available.count == headBytes
     if case .length(let length) = exchange.head.body {
-      if length > UInt64(available.count - headBytes), !charge(share(Int(length))) { return refuseBody() }
+      if length > UInt64(available.count - headBytes), !chargeArrived(of: Int(length)) { return refuseBody() }
     } else {
       decoder = BodyDecoder(exchange.head.body, bytesMax: UInt64(Limits.bodyBytesMax))
       headApart.append(UnsafeRawBufferPointer(rebasing: available[..<headBytes]))
@@ -275,7 +276,7 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
     if case .length(let length) = exchange.head.body {
       let total = headBytes + Int(length)
       guard available.count >= total else {
-        if !charge(share(Int(length))) { refuseBody() }
+        if !chargeArrived(of: Int(length)) { refuseBody() }
         return
       }
       bodyBytes = Int(length)
@@ -446,11 +447,12 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
 
   // MARK: Limits
 
-  /// What of a body of `length` bytes counts against the limits: what has come, in steps. Who only announces much holds
-  /// nothing: memory that nobody has written to is none.
-  private func share(_ length: Int) -> Int {
-    let step = HTTPConnection.chargedStep
-    return min(length, ((available.count - headBytes) / step + 1) * step)
+  /// Counts a body of `length` bytes by what has come of it. Who only announces much holds nothing: memory that nobody has
+  /// written to is none.
+  private func chargeArrived(of length: Int) -> Bool {
+    let arrived = available.count - headBytes
+    guard arrived > chargedBytes else { return true }
+    return charge(min(length, arrived + max(HTTPConnection.chargedAheadMin, arrived / 8)))
   }
 
   /// Counts a body that is being gathered against the limit of all of them.
