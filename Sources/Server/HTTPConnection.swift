@@ -521,7 +521,8 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
     case .head: state.phase = parser.isUnderWay ? .head : isSilent ? .silent : .idle
     case .body:
       state.phase = .body
-      state.bodyBytes = UInt64(headApart.isEmpty ? available.count - headBytes : decoded.count)
+      let whole = headApart.isEmpty ? available.count - headBytes : decoded.count
+      state.bodyBytes = UInt64(whole + socket.pendingBytes)
     case .handling: state.phase = .handling
     case .over: state.phase = .over
     }
