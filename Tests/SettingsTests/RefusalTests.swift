@@ -102,6 +102,18 @@ import Testing
     #expect(lines.last == "and 980 more")
   }
 
+  /// 80,000 unknown keys took six seconds, because for each its neighbour was looked for.
+  @Test func neighboursOfWhatIsNotShownAreNotLookedFor() {
+    let text = "[limits]\n" + (0..<1000).map { "head_second\($0) = 1\n" }.joined()
+    do throws(SettingsFailure) {
+      _ = try resolve(text)
+      Issue.record("taken")
+    } catch {
+      let advised = error.faults.map { $0.cause.hasSuffix("did you mean \"head_seconds\"?") }
+      #expect(advised == (0..<1000).map { $0 < SettingsFailure.shownMax })
+    }
+  }
+
   // MARK: Contradictions
 
   @Test(arguments: [
