@@ -183,4 +183,17 @@ import Testing
     #expect(settings[Schema.inflightBytesPerAddressMax] == address << 20)
     #expect(settings[Schema.inflightBytesPerAgentMax] == agent << 20)
   }
+
+  // MARK: Doubts
+
+  /// The time for the first request begins with the connection, before the handshake.
+  @Test(arguments: [(30, 30, false), (31, 30, true), (300, 300, false), (10, 5, true)])
+  func `a handshake has no longer than a first request`(shake: Int, silence: Int, isTold: Bool) throws {
+    let tls = "certificate = \"c\"\nkey = \"k\"\nhandshake_timeout_seconds = \(shake)\n"
+    let warnings = try resolve("[tls]\n\(tls)[limits]\nfirst_request_seconds = \(silence)").warnings
+    #expect(warnings.count == (isTold ? 1 : 0))
+    #expect(
+      warnings.allSatisfy { $0.contains("\(shake)") && $0.contains("first_request_seconds, \(silence),") })
+    #expect(try resolve("[limits]\nfirst_request_seconds = 5").warnings.isEmpty)
+  }
 }
