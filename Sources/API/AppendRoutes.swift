@@ -84,7 +84,7 @@ extension LoopServices {
   private func append(
     _ request: AppendRequest, _ route: Route.Name, _ exchange: Exchange
   ) async throws(Problem) {
-    let isMinimal = exchange.head.lists("return=minimal", in: .prefer, bytes: exchange.headBytes)
+    let isMinimal = exchange.prefersMinimal
     if let key = try idempotencyKey(exchange) {
       let print = Fingerprint.of(exchange.body, seed: UInt64(route.index))
       request.setKey(key, requestHash: ContentHash(high: print.high, low: print.low))

@@ -2,8 +2,10 @@ public import Access
 
 /// What all connections of a loop have together. Loop thread.
 public protocol ConnectionPool: BodyBudget {
-  /// Whether answers that are large may be begun: the peers of all connections have not too much left to read.
-  var hasRoomForAnswers: Bool { get }
+  /// What the peers of all connections have left to read.
+  var answers: AnswerRoom { get }
+  /// So many more bytes of answers wait to be read, or fewer.
+  func queued(_ bytes: Int)
   /// A connection has ended, whatever it had become.
   func leaseEnded()
 }
@@ -20,6 +22,8 @@ public final class ConnectionLease: BodyBudget {
   private var agentBytes = 0
   private var streamsAgent: UsageTable.Key?
   private var bytes = 0
+  /// Bytes of answers that wait to be read.
+  private var answerBytes = 0
   private var hasEnded = false
 
   /// - Returns: nil if the address has as many connections as it may.
@@ -40,8 +44,6 @@ public final class ConnectionLease: BodyBudget {
 
   deinit { end() }
 
-  public var hasRoomForAnswers: Bool { pool.hasRoomForAnswers }
-
   /// The connection is an agent's from here on, or another agent's.
   /// - Returns: whether the agent may have one more.
   public func belongs(to agent: UnsafeRawBufferPointer) -> Bool {
@@ -51,6 +53,8 @@ public final class ConnectionLease: BodyBudget {
     guard agents.claim(key, .connections) else { return false }
     leaveAgent()
     agentKey = key
+    // What waits is in its way too.
+    _ = agents.claim(key, .answerBytes, answerBytes)
     return true
   }
 
@@ -58,6 +62,7 @@ public final class ConnectionLease: BodyBudget {
     guard let agentKey else { return }
     if agentBytes > 0 { agents.release(agentKey, .bodyBytes, agentBytes) }
     agentBytes = 0
+    agents.release(agentKey, .answerBytes, answerBytes)
     agents.release(agentKey, .connections)
     self.agentKey = nil
   }
@@ -106,12 +111,47 @@ public final class ConnectionLease: BodyBudget {
     pool.uncharge(count)
   }
 
+  // MARK: Answers that wait to be read
+
+  /// How many bytes do by now. Counted for all connections, the address and the agent.
+  public func holdsAnswers(_ count: Int) {
+    guard !hasEnded, count != answerBytes else { return }
+    let more = count - answerBytes
+    answerBytes = count
+    pool.queued(more)
+    add(more, addresses, addressKey)
+    if let agentKey { add(more, agents, agentKey) }
+  }
+
+  private func add(_ more: Int, _ table: UsageTable, _ key: UsageTable.Key) {
+    // Nothing caps them: what is refused depends on what there is in all.
+    if more > 0 { _ = table.claim(key, .answerBytes, more) } else { table.release(key, .answerBytes, -more) }
+  }
+
+  /// Bytes that wait for the agent; where nobody is known, for the address.
+  private var heldAnswerBytes: Int {
+    agentKey.map { agents.held($0, .answerBytes) } ?? addresses.held(addressKey, .answerBytes)
+  }
+
+  /// Whether an answer of so many bytes may be begun.
+  public func admitsAnswer(of bytes: Int) -> Bool {
+    let room = pool.answers
+    return !room.isScarce || room.admits(bytes, held: heldAnswerBytes)
+  }
+
+  /// Whether the peer has to take what waits at a pace, since others need the room.
+  public var isPressed: Bool {
+    let room = pool.answers
+    return room.isScarce && room.presses(held: heldAnswerBytes)
+  }
+
   // MARK: The end
 
   /// The socket has closed. Once; what comes later has no effect.
   public func end() {
     guard !hasEnded else { return }
     uncharge(bytes)
+    holdsAnswers(0)
     hasEnded = true
     if let streamsAgent { agents.release(streamsAgent, .subscriptions) }
     streamsAgent = nil

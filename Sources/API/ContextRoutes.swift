@@ -53,6 +53,7 @@ extension LoopServices {
           name, of: hash, nameBytesMax: Limits.identifierBytesMax, isSealed: list.visibility != nil)
       } ?? []
     let length = bodies.reduce(13 + max(0, bodies.count - 1) + 17 + cursor.count + 2) { $0 + $1.count }
+    try exchange.requireRoom(for: length)
     exchange.begin(.ok, .json, length: length)
     guard !exchange.isHeadOnly else { return }
     exchange.socket.output.write("{\"contexts\":[")

@@ -16,6 +16,7 @@ extension LoopServices {
     if exchange.lists(document.tag, in: .ifNoneMatch) {
       return exchange.begin(.notModified, .none, length: nil, fieldBytes: 64, writeTag)
     }
+    try exchange.requireRoom(for: document.bytes.count)
     exchange.begin(.ok, .json, length: document.bytes.count, fieldBytes: 64, writeTag)
     if !exchange.isHeadOnly { document.bytes.withUnsafeBytes { exchange.socket.output.write($0) } }
   }

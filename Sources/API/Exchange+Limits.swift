@@ -60,12 +60,15 @@ extension Exchange {
   /// Who is at the other end, as far as it is known.
   var address: ClientAddress { lease?.address ?? .unknown }
 
-  /// Answers up to this size are always given: who reads nothing is not to keep others from small ones.
+  /// Answers up to this size, with what waits before them, are always given: who reads nothing is not to keep others
+  /// from small ones.
   private static let smallAnswerBytesMax = 64 << 10
 
-  /// Throws if an answer of about `bytes` is large, and the peers of all connections have too much to read already.
+  /// Throws if an answer of about `bytes` is large, and the peers of all connections have so much to read already that
+  /// none is left for this one.
   func requireRoom(for bytes: Int) throws(Problem) {
-    guard bytes <= Exchange.smallAnswerBytesMax || lease?.hasRoomForAnswers ?? true else {
+    let isSmall = socket.queuedBytes + bytes <= Exchange.smallAnswerBytesMax
+    guard isSmall || lease?.admitsAnswer(of: bytes) ?? true else {
       throw Problem(.unavailable, "too many answers wait to be read; try again")
     }
   }

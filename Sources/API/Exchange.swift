@@ -126,6 +126,9 @@ public final class Exchange {
 
   func bytes(_ run: ByteRun) -> UnsafeRawBufferPointer { run.bytes(in: headBytes) }
 
+  /// Whether the answer to an append may leave out what was appended (RFC 7240).
+  var prefersMinimal: Bool { head.lists("return=minimal", in: .prefer, bytes: headBytes) }
+
   /// The value of a field that may stand once.
   func field(_ field: KnownField) throws(Problem) -> UnsafeRawBufferPointer? {
     do throws(HTTPError) {

@@ -69,8 +69,8 @@ extension LoopServices {
   public func handle(_ exchange: Exchange) async -> Disposition {
     guard let route = exchange.route else { return .answered }
     do throws(Problem) {
-      // What is appended is answered, as large as it came.
-      if route.name.isAppend { try exchange.requireRoom(for: exchange.body.count) }
+      // What is appended is answered, as large as it came; now is the last moment to say no.
+      if route.name.isAppend, !exchange.prefersMinimal { try exchange.requireRoom(for: exchange.body.count) }
       switch route.name {
       case .createUnit: try await createUnit(exchange)
       case .createUnits: try await createUnits(exchange)

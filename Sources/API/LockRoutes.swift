@@ -84,6 +84,7 @@ extension LoopServices {
           name, of: hash, nameBytesMax: Limits.resourcePathBytesMax,
           isSealed: exchange.caller.lockVisibility != nil)
       } ?? []
+    try exchange.requireRoom(for: page.locks.reduce(0) { $0 + LockEncoder.jsonBytesMax($1) })
     answer(
       exchange, "{\"locks\":[", page.locks,
       "],\"next_cursor\":\"\(String(decoding: cursor, as: UTF8.self))\"}")

@@ -1,3 +1,5 @@
+internal import Model
+
 /// What is counted: each has a bucket of its own.
 public enum RateKind: Int, Sendable, CaseIterable {
   case requests
@@ -84,9 +86,9 @@ public struct CapSettings: Sendable, Equatable {
   /// Paths that one agent holds or waits for. Answer: 429 `rate_limited`.
   public var locksPerAgentMax = 100
   /// Bytes of bodies and messages that are being gathered from one address. Answer: 503 `unavailable`, closed.
-  public var inflightBytesPerAddressMax = 0
+  public var inflightBytesPerAddressMax = Limits.inflightBodyBytesMax / 2
   /// The same for one agent.
-  public var inflightBytesPerAgentMax = 0
+  public var inflightBytesPerAgentMax = Limits.inflightBodyBytesMax / 4
 
   public init() {}
 }

@@ -6,8 +6,9 @@ struct Usage: Sendable, Equatable {
   var connections = 0
   var subscriptions = 0
   var bodyBytes = 0
+  var answerBytes = 0
 
-  var isNothing: Bool { connections == 0 && subscriptions == 0 && bodyBytes == 0 }
+  var isNothing: Bool { self == Usage() }
 
   subscript(resource: UsageTable.Resource) -> Int {
     get {
@@ -15,6 +16,7 @@ struct Usage: Sendable, Equatable {
       case .connections: connections
       case .subscriptions: subscriptions
       case .bodyBytes: bodyBytes
+      case .answerBytes: answerBytes
       }
     }
     set {
@@ -22,6 +24,7 @@ struct Usage: Sendable, Equatable {
       case .connections: connections = newValue
       case .subscriptions: subscriptions = newValue
       case .bodyBytes: bodyBytes = newValue
+      case .answerBytes: answerBytes = newValue
       }
     }
   }
@@ -33,6 +36,8 @@ struct Usage: Sendable, Equatable {
 public final class UsageTable: Sendable {
   public enum Resource: Sendable {
     case connections, subscriptions, bodyBytes
+    /// Counted only: nothing caps them for a name alone.
+    case answerBytes
   }
 
   /// Most of each that one name may have; 0: as much as it likes.
@@ -84,6 +89,7 @@ public final class UsageTable: Sendable {
     case .connections: connectionsMax.load(ordering: .relaxed)
     case .subscriptions: subscriptionsMax.load(ordering: .relaxed)
     case .bodyBytes: bodyBytesMax.load(ordering: .relaxed)
+    case .answerBytes: 0
     }
   }
 
@@ -118,6 +124,11 @@ public final class UsageTable: Sendable {
       assert(usage[resource] >= 0, "more was given back than was claimed")
       usages[key] = usage.isNothing ? nil : usage
     }
+  }
+
+  /// What the name has.
+  public func held(_ key: Key, _ resource: Resource) -> Int {
+    part(key).usages.withLock { $0[key]?[resource] ?? 0 }
   }
 
   /// Names that have something open.

@@ -84,12 +84,10 @@ final class Acceptor: ListenerDelegate, TimerTarget, ConnectionPool, @unchecked 
 
   // MARK: What waits to be read
 
-  var hasRoomForAnswers: Bool { budget.answerBytes.load(ordering: .relaxed) < limits.answerBytesMax }
+  var answers: AnswerRoom {
+    AnswerRoom(waiting: budget.answerBytes.load(ordering: .relaxed), most: limits.answerBytesMax)
+  }
 
-  /// Whether peers that don't read hold so much that they are given less time.
-  var isStrained: Bool { budget.answerBytes.load(ordering: .relaxed) > limits.answerBytesMax / 2 }
-
-  /// A connection has so many more bytes of answers queued, or fewer.
   func queued(_ bytes: Int) { budget.answerBytes.wrappingAdd(bytes, ordering: .relaxed) }
 
   func count(_ lapse: ConnectionClock.Lapse) { budget.counter(lapse).add() }

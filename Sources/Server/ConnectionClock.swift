@@ -60,7 +60,8 @@ struct ConnectionClock {
     var sent: UInt64 = 0
     /// How many it has taken in all.
     var sentBytes: UInt64 = 0
-    /// The peers of all connections together have much to read: then each has to read faster.
+    /// The peers of all connections together have much to read, and this one more than its share: then it has to read
+    /// faster.
     var isStrained = false
   }
 
@@ -71,25 +72,27 @@ struct ConnectionClock {
 
   mutating func look(_ state: State, now: UInt64, _ limits: ConnectionLimits) -> Verdict {
     var next: (due: UInt64, verdict: Verdict)
+    var look = now &+ limits.lookNanoseconds
     switch state.phase {
     case .silent: next = (state.began &+ limits.firstRequestNanoseconds, .closes(.silence))
     case .idle: next = (state.began &+ limits.idleNanoseconds, .closes(.idleness))
     case .head: next = (state.began &+ limits.headNanoseconds, .refuses(.head))
     case .body: next = bodyDue(state, limits)
     case .handling, .over:
-      next = (now &+ limits.headNanoseconds, .waits(until: now &+ limits.headNanoseconds))
+      next = (look, .waits(until: look))
     }
     if state.queuedBytes > 0 {
       let stalled = state.sent &+ limits.stallNanoseconds
       if stalled <= now { return .cuts(.stall) }
       if pace.isTooSlow(state, now: now, limits) { return .cuts(.answerPace) }
       if stalled < next.due { next = (stalled, .cuts(.stall)) }
+      if let due = pace.due(state, limits) { look = min(look, due) }
     } else {
       drained()
       if state.phase == .over { return .cuts(.stall) }
     }
     if next.due <= now { return next.verdict }
-    return .waits(until: min(next.due, now &+ limits.headNanoseconds))
+    return .waits(until: min(next.due, look))
   }
 
   /// A body has to come at all, in time, and after a while at a pace: a byte every now and then isn't one.
@@ -118,17 +121,26 @@ struct AnswerPace {
       sentBytes = state.sentBytes
       return false
     }
-    // Under strain the window is shorter, and the pace that of somebody who does read.
-    let window = state.isStrained ? limits.stallNanoseconds / 3 : limits.stallNanoseconds
+    // Under strain the pace is that of somebody who does read.
     let pace =
       state.isStrained
       ? max(limits.answerBytesPerSecondMin, limits.strainedBytesPerSecondMin) : limits.answerBytesPerSecondMin
     let elapsed = now &- began
-    guard elapsed >= window else { return false }
+    guard elapsed >= AnswerPace.window(state, limits) else { return false }
     let (needed, overflow) = (elapsed / 1_000_000).multipliedReportingOverflow(by: pace)
     if overflow || state.sentBytes &- sentBytes < needed / 1000 { return true }
     self.began = now
     sentBytes = state.sentBytes
     return false
+  }
+
+  /// When the window that has begun ends.
+  func due(_ state: ConnectionClock.State, _ limits: ConnectionLimits) -> UInt64? {
+    began.map { $0 &+ AnswerPace.window(state, limits) }
+  }
+
+  /// Shorter under strain.
+  private static func window(_ state: ConnectionClock.State, _ limits: ConnectionLimits) -> UInt64 {
+    state.isStrained ? limits.stallNanoseconds / 3 : limits.stallNanoseconds
   }
 }

@@ -19,19 +19,28 @@ public struct ConnectionLimits: Sendable, Equatable {
   public var stallNanoseconds: UInt64 = 30_000_000_000
   /// Bytes per second that such a peer takes, over each `stallNanoseconds`; then it is cut. 0: any pace.
   public var answerBytesPerSecondMin: UInt64 = 512
-  /// The same while answers of more than half of `answerBytesMax` wait, over a third of the time.
+  /// The same of those who hold more than their share while answers of half of `answerBytesMax` wait (`AnswerRoom`),
+  /// over a third of the time.
   public var strainedBytesPerSecondMin: UInt64 = 32 << 10
   /// Bytes of further requests that wait while one is answered; then no more are received for a while.
   public var aheadBytesMax = 64 << 10
   /// Bytes of answers that wait to be sent; then no further request is begun.
   public var queuedBytesMax = 1 << 20
   /// Bytes of answers that wait to be sent, on all connections together, streams aside; then answers of more than
-  /// 64 KiB are refused by 503.
+  /// 64 KiB are refused by 503, from half of it on to those who hold more than their share. `Int.max`: no limit.
   public var answerBytesMax = 512 << 20
   /// Bytes of bodies that are being gathered, on all connections together; then 503.
   public var inflightBodyBytesMax = Limits.inflightBodyBytesMax
   /// Open connections, streams included, on all loops together; then new ones are closed at once.
   public var connectionsMax = 100_000
+
+  /// After so long a connection is looked at again, whatever it does. No time is shorter: one that begins meanwhile is
+  /// known before it is over, and no timer has to be moved for it.
+  var lookNanoseconds: UInt64 {
+    min(
+      firstRequestNanoseconds, headNanoseconds, bodyNanoseconds, bodyTotalNanoseconds, idleNanoseconds,
+      stallNanoseconds)
+  }
 
   public init() {}
 
@@ -45,7 +54,8 @@ public struct ConnectionLimits: Sendable, Equatable {
     idleNanoseconds = nanoseconds(settings[Schema.idleSeconds])
     stallNanoseconds = nanoseconds(settings[Schema.stallSeconds])
     answerBytesPerSecondMin = UInt64(settings[Schema.answerPaceMin])
-    answerBytesMax = settings[Schema.answerBytesMax]
+    let answerBytes = settings[Schema.answerBytesMax]
+    answerBytesMax = answerBytes == 0 ? .max : answerBytes
     inflightBodyBytesMax = settings[Schema.inflightBytesMax]
     connectionsMax = settings[Schema.connectionsMax]
   }

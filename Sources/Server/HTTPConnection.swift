@@ -31,8 +31,9 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
     case gathered
   }
 
-  /// Bodies count against the limits in steps of so many bytes.
-  private static let chargedStep = 64 << 10
+  /// Bodies count against the limits by what has come and this many bytes, a page of memory, or an eighth of it: who
+  /// sends a byte doesn't hold others' room, who sends many isn't counted at each.
+  private static let chargedAheadMin = 4 << 10
   /// Answers of more bytes count among those that wait to be read.
   private static let countedBytesMin = 64 << 10
 
@@ -56,8 +57,6 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
   private var clock = ConnectionClock()
   /// Nothing has been received yet.
   private var isSilent = true
-  /// What of the outbox counts among the answers that wait to be read.
-  private var queuedBytes = 0
   private var isEnded = false
   /// Inside the callback that lends a buffer: giving it back is then the callback's answer.
   private var isReceiving = false
@@ -85,7 +84,7 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
   func start() {
     socket.delegate = self
     socket.start()
-    timer = socket.loop.setTimer(after: acceptor.limits.headNanoseconds, self, tag: 0)
+    timer = socket.loop.setTimer(after: acceptor.limits.lookNanoseconds, self, tag: 0)
     socket.loop.spawn { _ in await self.run() }
   }
 
@@ -116,8 +115,7 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
     release()
     phase = .over
     socket.loop.cancel(timer)
-    acceptor.queued(-queuedBytes)
-    queuedBytes = 0
+    lease.holdsAnswers(0)
     acceptor.becameStream(self)
   }
 
@@ -263,7 +261,7 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
     began = socket.loop.now
     let isAwaited = exchange.head.expectsContinue && available.count == headBytes
     if case .length(let length) = exchange.head.body {
-      if length > UInt64(available.count - headBytes), !charge(share(Int(length))) { return refuseBody() }
+      if length > UInt64(available.count - headBytes), !chargeArrived(of: Int(length)) { return refuseBody() }
     } else {
       decoder = BodyDecoder(exchange.head.body, bytesMax: UInt64(Limits.bodyBytesMax))
       headApart.append(UnsafeRawBufferPointer(rebasing: available[..<headBytes]))
@@ -278,7 +276,7 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
     if case .length(let length) = exchange.head.body {
       let total = headBytes + Int(length)
       guard available.count >= total else {
-        if !charge(share(Int(length))) { refuseBody() }
+        if !chargeArrived(of: Int(length)) { refuseBody() }
         return
       }
       bodyBytes = Int(length)
@@ -377,7 +375,7 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
     }
     settle(headBytes + bodyBytes)
     began = socket.loop.now
-    guard socket.queuedBytes <= acceptor.limits.queuedBytesMax else {
+    guard mayAnswerMore else {
       // The peer asks faster than it reads: it waits until it has read, and holds none of the loop's buffers.
       moveToInput()
       headBytes = 0
@@ -394,10 +392,15 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
   /// Counts what waits to be sent among that of all connections, if it is much.
   private func countQueued() {
     let queued = socket.queuedBytes
-    let counted = queued > HTTPConnection.countedBytesMin ? queued : 0
-    guard counted != queuedBytes else { return }
-    acceptor.queued(counted - queuedBytes)
-    queuedBytes = counted
+    lease.holdsAnswers(queued > HTTPConnection.countedBytesMin ? queued : 0)
+  }
+
+  /// Whether another request may be begun though the answers before it wait. Where room is scarce, who holds much of it
+  /// doesn't add to that by small answers.
+  private var mayAnswerMore: Bool {
+    let queued = socket.queuedBytes
+    if queued <= HTTPConnection.countedBytesMin / 2 { return true }
+    return queued <= acceptor.limits.queuedBytesMax && !lease.isPressed
   }
 
   private func goOn() {
@@ -444,11 +447,12 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
 
   // MARK: Limits
 
-  /// What of a body of `length` bytes counts against the limits: what has come, in steps. Who only announces much holds
-  /// nothing: memory that nobody has written to is none.
-  private func share(_ length: Int) -> Int {
-    let step = HTTPConnection.chargedStep
-    return min(length, ((available.count - headBytes) / step + 1) * step)
+  /// Counts a body of `length` bytes by what has come of it. Who only announces much holds nothing: memory that nobody has
+  /// written to is none.
+  private func chargeArrived(of length: Int) -> Bool {
+    let arrived = available.count - headBytes
+    guard arrived > chargedBytes else { return true }
+    return charge(min(length, arrived + max(HTTPConnection.chargedAheadMin, arrived / 8)))
   }
 
   /// Counts a body that is being gathered against the limit of all of them.
@@ -512,12 +516,13 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
   private var state: ConnectionClock.State {
     var state = ConnectionClock.State(
       phase: .handling, began: began, received: socket.lastReceiveProgress, queuedBytes: socket.queuedBytes,
-      sent: socket.lastSendProgress, sentBytes: socket.sentBytes, isStrained: acceptor.isStrained)
+      sent: socket.lastSendProgress, sentBytes: socket.sentBytes, isStrained: lease.isPressed)
     switch phase {
     case .head: state.phase = parser.isUnderWay ? .head : isSilent ? .silent : .idle
     case .body:
       state.phase = .body
-      state.bodyBytes = UInt64(headApart.isEmpty ? available.count - headBytes : decoded.count)
+      let whole = headApart.isEmpty ? available.count - headBytes : decoded.count
+      state.bodyBytes = UInt64(whole + socket.pendingBytes)
     case .handling: state.phase = .handling
     case .over: state.phase = .over
     }

@@ -26,6 +26,12 @@ enum Contradictions {
         doubts.append("auth.jwt.audience is not set: tokens that name an audience are refused")
       }
     }
+    let (shake, silence) = (settings[Schema.handshakeTimeout], settings[Schema.firstRequestSeconds])
+    if settings.isTLSOn, shake > silence {
+      doubts.append(
+        "\(Schema.handshakeTimeout.path) is \(shake), and no handshake has so long: "
+          + "\(Schema.firstRequestSeconds.path), \(silence), begins with the connection")
+    }
     if settings[Schema.isInsecure], settings.listenAddress.isLoopback {
       doubts.append("insecure does nothing on the loopback address \(settings.listenAddress.text)")
     }

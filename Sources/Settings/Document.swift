@@ -55,7 +55,7 @@ struct Document {
       let cause = withUnsafeBytes(of: &fault.message) { raw in
         String(decoding: raw.prefix { $0 != 0 }, as: UTF8.self)
       }
-      throw Fault(line: Int(fault.line), column: Int(fault.column), cause: cause)
+      throw Fault(line: Int(fault.line), column: Int(fault.column), cause: Document.unquoted(cause))
     }
     defer { engram_toml_free(document) }
     let all = UnsafeBufferPointer(
@@ -65,6 +65,22 @@ struct Document {
       throw Fault(line: 1, column: 1, cause: "no table")
     }
     self.nodes = nodes
+  }
+
+  /// What the parser says, without what it has read: that may be a part of a secret that was taken for a number or a
+  /// key. `Error while parsing KIND: expected …, saw 'x'`, or something about a 'text'.
+  static func unquoted(_ message: String) -> String {
+    let kind = message.firstRange(of: ": ").map { message[..<$0.upperBound] } ?? ""
+    let cause = message[kind.endIndex...]
+    if cause.drop(while: { $0 == " " }).hasPrefix("expected ") {
+      // What is expected are the parser's own words.
+      return String(cause.firstRange(of: ", saw").map { message[..<$0.lowerBound] } ?? message[...])
+    }
+    guard let first = cause.firstIndex(of: "'") else { return message }
+    // The text may have quotes itself, and may have been cut off.
+    let last = cause.lastIndex(of: "'") ?? first
+    let rest = last > first ? cause[cause.index(after: last)...] : ""
+    return kind + cause[..<first] + "'…'" + rest
   }
 
   /// The node at `next` and all that is in it. Depth is bounded by the parser.

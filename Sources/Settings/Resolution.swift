@@ -61,12 +61,18 @@ struct Resolution {
       }
       for node in nodes { add(node, path, file, &secrets) }
     } else {
-      fault(origin, Resolution.unknown(node, section))
+      fault(origin, unknown(node, section))
     }
   }
 
+  /// What somebody may have meant; looked for as long as faults are shown: a file of noise has tens of thousands of keys.
+  private func near(_ word: String, in candidates: [String]) -> String? {
+    guard faults.count + settings.warnings.count < SettingsFailure.shownMax else { return nil }
+    return Words.nearest(word, in: candidates)
+  }
+
   /// Names what somebody may have meant.
-  private static func unknown(_ node: Document.Node, _ section: String) -> String {
+  private func unknown(_ node: Document.Node, _ section: String) -> String {
     let name = Words.shown(node.key)
     let place = section.isEmpty ? "" : " in [\(section)]"
     var what = "unknown key \"\(name)\"\(place)"
@@ -75,12 +81,12 @@ struct Resolution {
     }
     let inside = Schema.entries.filter { $0.section == section }.map(\.name)
     let subsections = (Schema.sections.map(\.name) + ["policy"]).filter { $0 != section }
-    if let near = Words.nearest(node.key, in: inside) { return "\(what); did you mean \"\(near)\"?" }
+    if let near = near(node.key, in: inside) { return "\(what); did you mean \"\(near)\"?" }
     if let elsewhere = Schema.entries.first(where: { $0.name == node.key }) {
       return "\(what); \"\(node.key)\" belongs to [\(elsewhere.section)]"
     }
     let path = section.isEmpty ? node.key : "\(section).\(node.key)"
-    if let near = Words.nearest(path, in: subsections) { return "\(what); did you mean [\(near)]?" }
+    if let near = near(path, in: subsections) { return "\(what); did you mean [\(near)]?" }
     return what
   }
 
@@ -114,7 +120,7 @@ struct Resolution {
     for node in nodes {
       let place = Origin.file(path: file, line: node.line)
       guard let entry = PolicyKeys.entry(node.key) else {
-        let near = Words.nearest(node.key, in: PolicyKeys.entries.map(\.name))
+        let near = near(node.key, in: PolicyKeys.entries.map(\.name))
         fault(
           place,
           "unknown key \"\(Words.shown(node.key))\" in [[policy]]"
@@ -180,7 +186,7 @@ struct Resolution {
   /// Others are told only: a Kubernetes service of the name engram or engram-auth puts `ENGRAM_SERVICE_HOST`,
   /// `ENGRAM_AUTH_PORT_80_TCP` and their like there.
   private mutating func addUnknown(variable: String) {
-    let near = Words.nearest(variable, in: Schema.entries.map(\.variable))
+    let near = near(variable, in: Schema.entries.map(\.variable))
     let advice = near.map { "; did you mean \($0)?" } ?? ""
     let name = Words.shown(variable)
     let prefixes = (Schema.sections.map(\.name) + ["policy"]).map { "ENGRAM_\($0.uppercased())_" }

@@ -45,16 +45,28 @@ extension Schema {
     "limits.locks_per_agent_max", .integer(1...100_000), .integer(100), change: .reload,
     help: "Paths that one agent holds or waits for. At the limit: 429.")
   public static let inflightBytesMax = Key<Int>(
-    "limits.inflight_bytes_max", .integer((16 << 20)...(64 << 30)), .integer(256 << 20), change: .reload,
+    "limits.inflight_bytes_max", .integer(inflightBytesMin...(64 << 30)), .integer(256 << 20),
+    change: .reload,
     help: "Bytes of bodies that are being gathered, all connections together. At the limit: 503.")
   public static let inflightBytesPerAddressMax = bytes(
-    "inflight_bytes_per_address_max", 0, "The same, of one address.")
+    "inflight_bytes_per_address_max", (256 << 20) / 2, standardText: "half of `inflight_bytes_max`",
+    """
+    The same, of one address (IPv6: of a /64). 16777216 at least, unless set. Behind a proxy, where all have one address, \
+    0 or `inflight_bytes_max`.
+    """)
   public static let inflightBytesPerAgentMax = bytes(
-    "inflight_bytes_per_agent_max", 0, "The same, of one agent.")
+    "inflight_bytes_per_agent_max", (256 << 20) / 4, standardText: "a quarter of `inflight_bytes_max`",
+    "The same, of one agent. 16777216 at least, unless set.")
+  /// One body, of the largest size.
+  static let inflightBytesMin = 16 << 20
+  /// What is a part of `inflightBytesMax` where nobody says otherwise, and which.
+  static let inflightParts = [(inflightBytesPerAddressMax, 2), (inflightBytesPerAgentMax, 4)]
   public static let answerBytesMax = bytes(
     "answer_bytes_max", 512 << 20,
-    "Bytes of answers that wait for slow readers, all connections together. At the limit the slowest are cut."
-  )
+    """
+    Bytes of answers that wait for slow readers, all connections together. At the limit answers of more than 64 KiB are \
+    refused, from half of it on to those for whom much of it waits. Beyond: 503.
+    """)
 
   // MARK: Times
 
@@ -98,8 +110,12 @@ extension Schema {
     Key("limits.\(name)", .integer(0...1_000_000), .integer(0), change: .reload, help: help)
   }
 
-  private static func bytes(_ name: String, _ standard: Int, _ help: String) -> Key<Int> {
-    Key("limits.\(name)", .integer(0...(64 << 30)), .integer(standard), change: .reload, help: help)
+  private static func bytes(
+    _ name: String, _ standard: Int, standardText: String? = nil, _ help: String
+  ) -> Key<Int> {
+    Key(
+      "limits.\(name)", .integer(0...(64 << 30)), .integer(standard), standardText: standardText,
+      change: .reload, help: help)
   }
 
   private static func pace(_ name: String, _ help: String) -> Key<Int> {

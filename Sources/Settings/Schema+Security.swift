@@ -22,7 +22,7 @@ extension Schema {
     help: "File of the authorities, PEM, that sign the certificates of clients.")
   public static let handshakeTimeout = Key<Int>(
     "tls.handshake_timeout_seconds", .integer(1...300), .integer(10), change: .reload,
-    help: "How long a handshake may take; then the connection is cut.")
+    help: "How long a handshake may take, within `first_request_seconds`; then the connection is cut.")
   public static let handshakesMax = Key<Int>(
     "tls.handshakes_max", .integer(1...100_000), .integer(1024), change: .reload,
     help: """

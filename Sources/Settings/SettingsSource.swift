@@ -49,9 +49,20 @@ extension Settings {
     // What contradicts can only be told of values that are sound.
     guard resolution.faults.isEmpty else { throw SettingsFailure(resolution.faults) }
     var settings = resolution.settings
+    settings.derive()
     let contradictions = Contradictions.find(in: settings)
     guard contradictions.isEmpty else { throw SettingsFailure(contradictions, areContradictions: true) }
     settings.warnings += Contradictions.doubts(about: settings)
     return settings
+  }
+
+  /// Defaults that hang on what was set.
+  private mutating func derive() {
+    let all = self[Schema.inflightBytesMax]
+    for (key, part) in Schema.inflightParts where !isGiven(key) {
+      // A body of the largest size is taken from anybody.
+      let share = max(all / part, Schema.inflightBytesMin)
+      values[key.path] = Setting(value: .integer(share), origin: .standard)
+    }
   }
 }

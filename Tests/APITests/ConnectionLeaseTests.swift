@@ -8,7 +8,7 @@ internal import Testing
     var bytes = 0
     var bytesMax = 1000
     var ended = 0
-    var hasRoomForAnswers = true
+    var answers = AnswerRoom(waiting: 0, most: 1600)
 
     func charge(_ count: Int) -> Bool {
       guard bytes + count <= bytesMax else { return false }
@@ -17,6 +17,8 @@ internal import Testing
     }
 
     func uncharge(_ count: Int) { bytes -= count }
+
+    func queued(_ bytes: Int) { answers.waiting += bytes }
 
     func leaseEnded() { ended += 1 }
   }
@@ -125,6 +127,55 @@ internal import Testing
     #expect(lease?.charge(100) == true)
     lease?.uncharge(200)
     #expect(pool.bytes == 0)
+    lease?.end()
+    #expect(agents.count == 0)
+  }
+
+  @Test func whoDoesntReadKeepsNobodyElseFromAnswers() {
+    let (addresses, agents) = (UsageTable(), UsageTable())
+    let leases = (0..<4).map { _ in lease(addresses, agents) }
+    for (lease, agent) in zip(leases, ["anna", "anna", "anna", "ben"]) { _ = belongs(lease, agent) }
+    leases[0]?.holdsAnswers(500)
+    #expect(leases[1]?.admitsAnswer(of: 500) == true)
+    leases[1]?.holdsAnswers(500)
+    // Half is gone: anna, whatever the connection, gets no more and has to read; ben is served.
+    #expect(leases.map { $0?.admitsAnswer(of: 500) } == [false, false, false, true])
+    #expect(leases.map { $0?.isPressed } == [true, true, true, false])
+    leases[3]?.holdsAnswers(500)
+    #expect(leases[3]?.admitsAnswer(of: 500) == false)
+    leases[0]?.holdsAnswers(0)
+    leases[1]?.end()
+    #expect(pool.answers.waiting == 500)
+    #expect(leases[0]?.admitsAnswer(of: 500) == true)
+    for lease in leases { lease?.end() }
+    #expect(pool.answers.waiting == 0)
+    #expect(addresses.count == 0 && agents.count == 0)
+  }
+
+  @Test func whereNobodyIsKnownTheAddressHasTheShare() {
+    let addresses = UsageTable()
+    let (one, other) = (lease(addresses), lease(addresses))
+    let elsewhere = ConnectionLease(
+      pool, address: ClientAddress(ipv4: 2), addresses: addresses, agents: UsageTable())
+    one?.holdsAnswers(1000)
+    #expect(other?.admitsAnswer(of: 1) == false)
+    #expect(elsewhere?.admitsAnswer(of: 1000) == true)
+    one?.end()
+    // What comes after the end isn't counted.
+    one?.holdsAnswers(1000)
+    #expect(pool.answers.waiting == 0)
+  }
+
+  @Test func whatWaitsGoesToTheAgentOfTheConnection() {
+    let agents = UsageTable()
+    let lease = lease(UsageTable(), agents)
+    lease?.holdsAnswers(100)
+    _ = belongs(lease, "anna")
+    lease?.holdsAnswers(1000)
+    _ = belongs(lease, "ben")
+    let (anna, ben) = (Array("anna".utf8), Array("ben".utf8))
+    #expect(anna.withUnsafeBytes { agents.held(agents.key(agent: $0), .answerBytes) } == 0)
+    #expect(ben.withUnsafeBytes { agents.held(agents.key(agent: $0), .answerBytes) } == 1000)
     lease?.end()
     #expect(agents.count == 0)
   }

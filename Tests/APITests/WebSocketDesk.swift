@@ -61,7 +61,8 @@ final class WebSocketDesk: BodyBudget {
 
   /// Of a lease: without end.
   private final class Pool: ConnectionPool {
-    let hasRoomForAnswers = true
+    let answers = AnswerRoom(waiting: 0, most: .max)
+    func queued(_ bytes: Int) {}
     func charge(_ count: Int) -> Bool { true }
     func uncharge(_ count: Int) {}
     func leaseEnded() {}

@@ -5,7 +5,7 @@ import threading
 import time
 import unittest
 
-from guarded import GuardedServer, token_of
+from guarded import GuardedServer, bearer, token_of
 from harness import Names, http_request, unit, until
 from slow import SlowClients, latencies, percentile
 
@@ -125,6 +125,110 @@ class TimeOuts(unittest.TestCase):
         until(lambda: self.server.metric("engram_answer_bytes") == 0, seconds=30, what="nothing that waits")
         with self.server.client() as client:
             self.assertEqual(client.get(f"/workunits/{self.context}?limit=200").status, 200)
+
+
+class OneLongTime(unittest.TestCase):
+    """A head may take long, and nothing else: each of the others ends on time all the same."""
+
+    def test_the_others_are_on_time(self):
+        times = {key: 40 if key == "head_seconds" else 2 for key in TIMES}
+        with GuardedServer({"limits": times}) as server:
+            context = Names.fresh()
+            with server.client() as client:
+                for _ in range(4):
+                    batch = [unit(context, "y" * 60_000) for _ in range(60)]
+                    client.post({"work_units": batch}, {"Prefer": "return=minimal"}, "/workunits")
+            asked = {
+                "silence": b"", "idle": http_request("GET", "/version"),
+                "body": http_request("POST", "/workunit", fields=["Content-Length: 99"]) + b"{",
+                "stall": http_request("GET", f"/workunits/{context}?limit=240")}
+            raws = {reason: server.raw().send(first) for reason, first in asked.items()}
+            begun = time.monotonic()
+
+            def all_ended():
+                with server.client() as client:
+                    told = client.get("/metrics").body.decode()
+                return all(f'engram_connections_timed_out_total{{reason="{reason}"}} 1' in told for reason in asked)
+            until(all_ended, seconds=15, what="an end of each")
+            self.assertLess(time.monotonic() - begun, 5)
+            for raw in raws.values():
+                raw.close()
+
+
+class Shares(unittest.TestCase):
+    """Who doesn't read, with as many connections as it likes, keeps nobody else from large answers and from writing."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = GuardedServer({"limits": {"answer_bytes_max": 32 << 20}}, agents=["greedy", "healthy"])
+        cls.context = Names.fresh()
+        cls.path = f"/workunits/{cls.context}?limit=200"
+        with cls.server.of("healthy") as client:
+            for _ in range(2):
+                batch = [unit(cls.context, "y" * 60_000, agent="healthy") for _ in range(100)]
+                assert client.post({"work_units": batch}, {"Prefer": "return=minimal"}, "/workunits").status == 201
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.discard()
+
+    def fill(self, target, agent="greedy", count=12):
+        """Connections that ask for much, and read a status line of it."""
+        raws, statuses = [], []
+        for _ in range(count):
+            raw = self.server.raw()
+            raws.append(raw)
+            raw.send(http_request("GET", target, fields=[bearer(agent)]))
+            head = b""
+            while b"\r\n" not in head:
+                head += raw.socket.recv(16)
+            statuses.append(int(head[9:12]))
+        return raws, statuses
+
+    def test_another_agent_is_served(self):
+        raws, statuses = self.fill(self.path)
+        try:
+            self.assertEqual(set(statuses), {200, 503})
+            with self.server.of("healthy") as healthy, self.server.of("greedy") as greedy:
+                self.assertEqual(greedy.get(self.path).status, 503)
+                for _ in range(3):
+                    self.assertEqual(healthy.get(self.path).status, 200)
+                    batch = [unit(self.context + "-w", "y" * 15_000, agent="healthy") for _ in range(7)]
+                    self.assertEqual(healthy.post({"work_units": batch}, path="/workunits").status, 201)
+                # What is answered in a few words is no large answer, whoever asks.
+                batch = [unit(self.context + "-g", "y" * 15_000, agent="greedy") for _ in range(7)]
+                self.assertEqual(greedy.post({"work_units": batch}, path="/workunits").status, 503)
+                brief = {"Prefer": "return=minimal"}
+                self.assertEqual(greedy.post({"work_units": batch}, brief, "/workunits").status, 201)
+        finally:
+            for raw in raws:
+                raw.close()
+        until(lambda: self.server.metric("engram_answer_bytes", "healthy") == 0, seconds=30, what="nothing that waits")
+
+    def test_small_answers_without_end_take_nothing_either(self):
+        """Pipelined, on many connections, by somebody without a credential: the contract, then answers of a few bytes."""
+        raws = [self.server.raw() for _ in range(60)]
+        try:
+            for raw in raws:
+                raw.socket.settimeout(5)
+                raw.send(http_request("GET", "/openapi.json") * 20)
+            until(lambda: self.server.metric("engram_answer_bytes", "healthy") > 8 << 20, what="answers that wait")
+            time.sleep(1)
+            self.assertLess(self.server.metric("engram_answer_bytes", "healthy"), 24 << 20)
+            with self.server.of("healthy") as healthy:
+                self.assertEqual(healthy.get(self.path).status, 200)
+        finally:
+            for raw in raws:
+                raw.close()
+
+
+class Unlimited(unittest.TestCase):
+    def test_zero_bytes_of_answers_are_no_limit(self):
+        with GuardedServer({"limits": {"answer_bytes_max": 0}}) as server, server.client() as client:
+            context = Names.fresh()
+            batch = [unit(context, "y" * 30_000) for _ in range(10)]
+            self.assertEqual(client.post({"work_units": batch}, path="/workunits").status, 201)
+            self.assertEqual(client.get(f"/workunits/{context}").status, 200)
 
 
 class Healthy(unittest.TestCase):

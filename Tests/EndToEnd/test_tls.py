@@ -492,6 +492,45 @@ class TLSLimitsTests(unittest.TestCase):
             self.assertTrue(0.9 < time.monotonic() - begun < 5)
             self.assertEqual(site.failures("timed_out"), 2)
 
+    def test_a_body_in_large_records_may_come_slowly(self):
+        """A record of 16 KiB takes 4 s, longer than a body may pause: but it comes. (Heads have less time, so that connections
+        are looked at often.)"""
+        with Site(more="[limits]\nbody_seconds = 2\nhead_seconds = 1\n") as site:
+            body = json.dumps(unit(Names.fresh(), "z" * 20_000)).encode()
+            head = http_request("POST", "/workunit", fields=[
+                "Content-Type: application/json", "Connection: close", f"Content-Length: {len(body)}"])
+            for pace, status in ((4000, b" 201 "), (200, b" 408 ")):
+                with self.subTest(pace=pace), socket.create_connection(("127.0.0.1", site.server.port), timeout=20) as wire:
+                    received, sealed = ssl.MemoryBIO(), ssl.MemoryBIO()
+                    session = site.context().wrap_bio(received, sealed, server_hostname="localhost")
+
+                    def patiently(act):
+                        while True:
+                            try:
+                                return act()
+                            except ssl.SSLWantReadError:
+                                wire.sendall(sealed.read())
+                                received.write(wire.recv(65536))
+                    patiently(session.do_handshake)
+                    session.write(head)
+                    wire.sendall(sealed.read())
+                    session.write(body)
+                    records = sealed.read()
+                    begun = time.monotonic()
+                    wire.settimeout(0.25)
+                    for start in range(0, len(records), pace // 4):
+                        wire.sendall(records[start:start + pace // 4])
+                        try:
+                            received.write(wire.recv(65536))
+                            # Not the tickets, which come at once.
+                            if time.monotonic() - begun > 2:
+                                break
+                        except TimeoutError:
+                            pass
+                    wire.settimeout(20)
+                    self.assertIn(status, patiently(lambda: session.read(4096)))
+                    self.assertLess(time.monotonic() - begun, 8)
+
     def test_who_says_nothing_keeps_nobody_out(self):
         with Site(handshakes_max=5) as site:
             silent = [site.server.raw() for _ in range(20)]

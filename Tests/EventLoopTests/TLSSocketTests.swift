@@ -85,6 +85,29 @@ extension WithRing {
       }
     }
 
+    /// A body that comes slowly comes, though nothing of its record can be read before the last byte.
+    @Test(arguments: versions) func `a record that isn't whole is progress`(_ options: ClientOptions) throws {
+      try with { loop, server in
+        let client = try connected(server.start(), options)
+        client.send([1])
+        #expect(client.receive(1) == [1])
+        func mark() -> (progress: UInt64, pending: Int)? {
+          loop.sync { (server.sockets[0].lastReceiveProgress, server.sockets[0].pendingBytes) }
+        }
+        let before = try #require(mark())
+        #expect(before.pending == 0)
+        #expect(client.session.write(pattern(1000)))
+        let record = client.session.take()
+        client.wire.send(Array(record.dropLast()))
+        while mark()?.pending != record.count - 1 { usleep(1000) }
+        #expect(try #require(mark()).progress > before.progress)
+        #expect(server.received.load(ordering: .relaxed) == 1)
+        client.wire.send([record[record.count - 1]])
+        #expect(client.receive(1000) == pattern(1000))
+        #expect(mark()?.pending == 0)
+      }
+    }
+
     @Test func `many writes of a turn are few records`() throws {
       try with { loop, server in
         server.onReceive = { _, socket, _, _ in

@@ -22,4 +22,14 @@ import Testing
     configuration.address = address
     #expect(configuration.isLoopback == isLoopback)
   }
+
+  private func connections(_ environment: [String: String]) throws -> ConnectionLimits {
+    ConnectionLimits(try SettingsSource(config: nil, flags: [:], environment: environment).load())
+  }
+
+  @Test func zeroBytesOfAnswersAreNoLimit() throws {
+    #expect(try connections([:]).answerBytesMax == ConnectionLimits().answerBytesMax)
+    #expect(try connections(["ENGRAM_LIMITS_ANSWER_BYTES_MAX": "1"]).answerBytesMax == 1)
+    #expect(try connections(["ENGRAM_LIMITS_ANSWER_BYTES_MAX": "0"]).answerBytesMax == .max)
+  }
 }

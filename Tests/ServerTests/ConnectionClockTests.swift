@@ -34,6 +34,38 @@ internal import Testing
     #expect(look(state(.handling), at: 1e6) == .waits(until: 1_000_010 * Self.second))
   }
 
+  /// Each time in turn is the shortest: what begins behind a look is over on time.
+  @Test func noTimeIsOverUnseen() {
+    for time in [
+      \ConnectionLimits.firstRequestNanoseconds, \.headNanoseconds, \.bodyNanoseconds, \.bodyTotalNanoseconds,
+      \.idleNanoseconds, \.stallNanoseconds,
+    ] {
+      var limits = limits
+      limits[keyPath: time] = 2 * Self.second
+      for phase in [ConnectionClock.Phase.silent, .idle, .head, .body, .handling] {
+        var clock = ConnectionClock()
+        guard case .waits(let until) = clock.look(state(phase), now: 0, limits) else {
+          Issue.record("\(phase)")
+          continue
+        }
+        #expect(until <= 2 * Self.second, "\(phase)")
+      }
+    }
+  }
+
+  @Test func aWindowOfThePaceEndsOnTime() {
+    var clock = ConnectionClock()
+    var reading = state(.handling)
+    reading.queuedBytes = 1000
+    var limits = limits
+    limits.stallNanoseconds = 15 * Self.second
+    #expect(clock.look(reading, now: 0, limits) == .waits(until: 10 * Self.second))
+    reading.sent = 10 * Self.second
+    reading.sentBytes = 1000
+    #expect(clock.look(reading, now: 10 * Self.second, limits) == .waits(until: 15 * Self.second))
+    #expect(clock.look(reading, now: 15 * Self.second, limits) == .cuts(.answerPace))
+  }
+
   @Test func aBodyThatGoesOnAtAPaceHasTheWholeTime() {
     var body = state(.body)
     body.received = 119 * Self.second

@@ -32,6 +32,8 @@ internal import Testing
       ("connections_per_agent_max", UInt64(caps.connectionsPerAgentMax)),
       ("subscriptions_per_agent_max", UInt64(caps.subscriptionsPerAgentMax)),
       ("locks_per_agent_max", UInt64(caps.locksPerAgentMax)),
+      ("inflight_bytes_per_address_max", UInt64(caps.inflightBytesPerAddressMax)),
+      ("inflight_bytes_per_agent_max", UInt64(caps.inflightBytesPerAgentMax)),
       ("cors_max_age_seconds", BrowserSettings().corsMaxAgeSeconds),
     ]
   }()

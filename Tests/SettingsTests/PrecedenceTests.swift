@@ -171,4 +171,29 @@ import Testing
     #expect(try resolve(safe + "\n\n" + rule).changes(comparedWith: old) == [])
     #expect(try resolve(safe + rule + "\n" + rule).changes(comparedWith: old) == ["policy"])
   }
+
+  /// Shares of bodies: parts of the whole, and no less than the largest body, unless somebody says otherwise.
+  @Test(arguments: [
+    ("", 128, 64), ("inflight_bytes_max = 1073741824", 512, 256), ("inflight_bytes_max = 16777216", 16, 16),
+    ("inflight_bytes_max = 50331648", 24, 16),
+    ("inflight_bytes_per_address_max = 0\ninflight_bytes_per_agent_max = 1048576", 0, 1),
+  ])
+  func `shares follow the whole`(text: String, address: Int, agent: Int) throws {
+    let settings = try resolve("[limits]\n" + text)
+    #expect(settings[Schema.inflightBytesPerAddressMax] == address << 20)
+    #expect(settings[Schema.inflightBytesPerAgentMax] == agent << 20)
+  }
+
+  // MARK: Doubts
+
+  /// The time for the first request begins with the connection, before the handshake.
+  @Test(arguments: [(30, 30, false), (31, 30, true), (300, 300, false), (10, 5, true)])
+  func `a handshake has no longer than a first request`(shake: Int, silence: Int, isTold: Bool) throws {
+    let tls = "certificate = \"c\"\nkey = \"k\"\nhandshake_timeout_seconds = \(shake)\n"
+    let warnings = try resolve("[tls]\n\(tls)[limits]\nfirst_request_seconds = \(silence)").warnings
+    #expect(warnings.count == (isTold ? 1 : 0))
+    #expect(
+      warnings.allSatisfy { $0.contains("\(shake)") && $0.contains("first_request_seconds, \(silence),") })
+    #expect(try resolve("[limits]\nfirst_request_seconds = 5").warnings.isEmpty)
+  }
 }

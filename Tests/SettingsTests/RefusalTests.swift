@@ -102,6 +102,53 @@ import Testing
     #expect(lines.last == "and 980 more")
   }
 
+  /// 80,000 unknown keys took six seconds, because for each its neighbour was looked for.
+  @Test func neighboursOfWhatIsNotShownAreNotLookedFor() {
+    let text = "[limits]\n" + (0..<1000).map { "head_second\($0) = 1\n" }.joined()
+    do throws(SettingsFailure) {
+      _ = try resolve(text)
+      Issue.record("taken")
+    } catch {
+      let advised = error.faults.map { $0.cause.hasSuffix("did you mean \"head_seconds\"?") }
+      #expect(advised == (0..<1000).map { $0 < SettingsFailure.shownMax })
+    }
+  }
+
+  /// A secret without quotes is taken for something else, which is refused without saying what it was.
+  @Test(arguments: [
+    "123456789012345678901234567890", "trustno1", "infamous", "nan1", "0x1234567890abcdef12345", "1_234__5",
+    "1.5e3.7",
+    "2024-99-12", "1979-05-27T99:00", "12:61:00", "hunter2", "\"hunter2", "'hunter2", "+hunter2",
+    "9223372036854775808",
+    "[1, 123456789012345678901234567890]", "{ hunter2 = 1, hunter2 = 2 }", "1 hunter2",
+    "\"a\"\n[hunter2]\n[hunter2]",
+    "\"a\"\n'it''s'.x = 1", "\"a\\qhunter2\"", "1\nhunter2 = 1\nhunter2.x = 2",
+  ])
+  func `what the parser has read is not repeated`(value: String) throws {
+    let lines = refusal(of: "[tls]\nkey_passphrase = \(value)")
+    let line = try #require(lines.first)
+    #expect(line.hasPrefix("engram.toml:"))
+    let said = line.drop { $0 != " " }.dropFirst("column ".count)
+    for word in ["hunter", "12345", "trus", "infa", "nan1", "1_23", "99", "61", "9223", "it''s"] {
+      #expect(!said.contains(word), "\(line)")
+    }
+    #expect(!said.contains(", saw"), "\(line)")
+  }
+
+  @Test(arguments: [
+    (
+      "Error while parsing integer: '12' is not representable",
+      "Error while parsing integer: '…' is not representable"
+    ),
+    ("Error while parsing key: expected '=', saw 'x'", "Error while parsing key: expected '='"),
+    ("x: cannot redefine table 'a: expected b'", "x: cannot redefine table '…'"),
+    ("x: '12', saw 'it's' as 'a table'", "x: '…'"), ("x: cut 'off", "x: cut '…'"),
+    ("x: no quotes", "x: no quotes"),
+  ])
+  func `what stands between quotes is dropped`(message: String, said: String) {
+    #expect(Document.unquoted(message) == said)
+  }
+
   // MARK: Contradictions
 
   @Test(arguments: [

@@ -77,6 +77,7 @@ extension Socket {
   func hand(_ bytes: UnsafeMutableRawBufferPointer, _ buffer: ReceiveBufferID) {
     guard !bytes.isEmpty, state.isDisjoint(with: .deaf), let delegate else { return loop.recycle(buffer) }
     lastReceiveProgress = loop.now
+    pendingBytes = 0
     switch delegate.socket(self, received: bytes, buffer: buffer) {
     case .returned: loop.recycle(buffer)
     case .kept: break

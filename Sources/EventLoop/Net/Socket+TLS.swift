@@ -56,6 +56,11 @@ extension Socket {
   /// Ciphertext arrived; it is used up, or copied, when this returns.
   func received(_ bytes: UnsafeRawBufferPointer, for tls: TLSSession) {
     guard !bytes.isEmpty, state.isDisjoint(with: .deafToRecords), tls.phase != .over else { return }
+    if !tls.isShaking {
+      // A record that comes slowly comes.
+      lastReceiveProgress = loop.now
+      pendingBytes += bytes.count
+    }
     // What came earlier comes first.
     guard tls.waitingBytes == 0, !tls.isQueued else { return wait(tls, bytes) }
     if tls.isShaking {

@@ -81,8 +81,11 @@ public final class Socket: Resident, @unchecked Sendable {
   public let loop: EventLoop
   /// Held until `socketClosed` was called.
   public var delegate: (any SocketDelegate)?
-  /// When bytes last arrived, in ns of the loop's clock; before that, when the socket was made.
+  /// When bytes last arrived, with TLS of any record behind the handshake, in ns of the loop's clock; before that, when the
+  /// socket was made.
   public internal(set) var lastReceiveProgress: UInt64
+  /// Bytes that arrived since some were last handed over: with TLS, of a record that is not whole.
+  public internal(set) var pendingBytes = 0
   /// When bytes were last taken by the kernel, or first queued behind nothing: a sender is stalled when bytes
   /// are queued and this is long ago.
   public internal(set) var lastSendProgress: UInt64
