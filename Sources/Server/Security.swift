@@ -18,9 +18,9 @@ struct Security {
     throws(SettingsFailure)
   {
     var reading = Reading(settings: settings)
-    access = reading.access(generation: generation)
-    reading.checkBrowser()
     tls = reading.tls(succeeding: earlier)
+    access = reading.access(generation: generation, authorities: tls?.authorityGeneration ?? 0)
+    reading.checkBrowser()
     guard reading.faults.isEmpty else { throw SettingsFailure(reading.faults, areContradictions: true) }
   }
 
@@ -77,7 +77,7 @@ struct Security {
 
     // MARK: Who is asking, and what they may
 
-    mutating func access(generation: UInt64) -> AccessControl? {
+    mutating func access(generation: UInt64, authorities: UInt64) -> AccessControl? {
       guard settings.isAuthenticationOn else { return nil }
       var sources: [Authenticator.Source] = []
       for provider in settings[Schema.providers] {
@@ -89,7 +89,8 @@ struct Security {
       }
       let rules = settings.policies.compactMap { rule(of: $0) }
       return AccessControl(
-        authenticator: Authenticator(sources), policy: Policy(rules), generation: generation)
+        authenticator: Authenticator(sources, authorityGeneration: authorities), policy: Policy(rules),
+        generation: generation)
     }
 
     private mutating func tokens() -> TokenTable? {

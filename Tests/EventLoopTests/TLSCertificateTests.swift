@@ -21,6 +21,7 @@ extension WithRing {
 
     private final class Seen: Sendable {
       let certificate = Shared<PeerCertificate?>(nil)
+      let authorities = Shared<UInt64?>(nil)
     }
 
     private func with(_ context: TLSContext, _ body: (EventLoop, Server, Seen) throws -> Void) throws {
@@ -30,6 +31,7 @@ extension WithRing {
         server.onReceive = { _, socket, bytes, _ in
           seen.certificate.set(
             socket.peerCertificate.flatMap { der in der.withUnsafeBytes { PeerCertificate(der: $0) } })
+          seen.authorities.set(socket.authorityGeneration)
           socket.output.write(UnsafeRawBufferPointer(bytes))
           return .returned
         }
@@ -154,6 +156,46 @@ extension WithRing {
       }
     }
 
+    @Test func `the authorities have another number once one of them is gone`() throws {
+      let (own, foreign) = (try text("ca.pem"), try text("foreign-ca.pem"))
+      let file = "authorities.pem"
+      func context(_ authorities: String?, after earlier: TLSContext?) throws -> TLSContext {
+        guard let authorities else { return try TLSContext(Certificates.settings(), succeeding: earlier) }
+        try write(authorities, Certificates.file(file))
+        return try TLSContext(settings(.optional, file), succeeding: earlier)
+      }
+      var latest = try context(own, after: nil)
+      #expect(latest.authorityGeneration == 0)
+      for (authorities, number) in [
+        (own, 0), ("# Renewed, and told so\n" + own, 0), (own + foreign, 0), (foreign + own + own, 0),
+        (foreign, 1), (own, 2), (nil, 3), (nil, 3), (own, 3), (own + foreign, 3), (own, 4),
+      ] as [(String?, UInt64)] {
+        latest = try context(authorities, after: latest)
+        #expect(latest.authorityGeneration == number)
+      }
+      // The demand is another, and what was verified is as good as before.
+      try #expect(TLSContext(settings(.required, file), succeeding: latest).authorityGeneration == 4)
+    }
+
+    @Test(arguments: versions) func `a connection tells by which authorities it was made`(
+      _ options: ClientOptions
+    ) throws {
+      let first = try TLSContext(settings(.required, "foreign-ca.pem"))
+      let second = try TLSContext(settings(.required), succeeding: first)
+      try with(second) { loop, server, seen in
+        var options = options
+        options.certificate = "client"
+        options.session = try #require(try visit(server, options)?.session.ticket)
+        #expect(seen.authorities.value == 1)
+        // The ticket brings a certificate to a context whose authorities have come back meanwhile.
+        let between = try TLSContext(settings(.required, "foreign-ca.pem"), succeeding: second)
+        let third = try TLSContext(settings(.required), succeeding: between)
+        _ = loop.sync { server.context = third }
+        try #expect(visit(server, options)?.session.isResumed == true)
+        #expect(seen.authorities.value == 3)
+      }
+    }
+
     // MARK: Files
 
     @Test func `the files are checked before they are used`() throws {
@@ -218,6 +260,14 @@ extension WithRing {
 
     @Test func `the probe of the kernel's TLS says yes or an errno`() {
       if let code = KernelTLS.probe() { #expect(code > 0) }
+    }
+
+    private func text(_ name: String) throws -> String {
+      let file = try #require(fopen(Certificates.file(name), "r"))
+      defer { fclose(file) }
+      var bytes = [UInt8](repeating: 0, count: 16 << 10)
+      let count = fread(&bytes, 1, bytes.count, file)
+      return String(decoding: bytes[..<count], as: UTF8.self)
     }
 
     private func write(_ text: String, _ path: String) throws {

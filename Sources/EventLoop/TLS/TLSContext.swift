@@ -22,6 +22,9 @@ public final class TLSContext: Sendable {
   public let settings: TLSSettings
   /// When the certificate ends, in seconds since 1970.
   public let certificateExpires: Int64
+  /// Numbers the authorities of clients' certificates: that of the context before where each of its authorities is one
+  /// still, else the next. A certificate of a connection is as good as it was while its context's number is the latest.
+  public let authorityGeneration: UInt64
   nonisolated(unsafe) let raw: OpaquePointer
   let commons: TLSCommons
 
@@ -52,6 +55,12 @@ public final class TLSContext: Sendable {
     self.settings = settings
     self.commons = commons
     certificateExpires = engram_tls_context_expires(raw)
+    guard let earlier else {
+      authorityGeneration = 0
+      return
+    }
+    let keeps = engram_tls_context_keeps_authorities(raw, earlier.raw)
+    authorityGeneration = earlier.authorityGeneration + (keeps ? 0 : 1)
   }
 
   deinit { engram_tls_context_free(raw) }
