@@ -1,4 +1,5 @@
 import Access
+import Bytes
 import CTLSTesting
 import EventLoop
 import Glibc
@@ -157,7 +158,11 @@ extension WithRing {
     }
 
     @Test func `the authorities have another number once one of them is gone`() throws {
-      let (own, foreign) = (try text("ca.pem"), try text("foreign-ca.pem"))
+      func text(_ name: String) -> String {
+        let file = SecretBytes.of(Certificates.file(name))
+        return withExtendedLifetime(file) { String(decoding: file.bytes, as: UTF8.self) }
+      }
+      let (own, foreign) = (text("ca.pem"), text("foreign-ca.pem"))
       let file = "authorities.pem"
       func context(_ authorities: String?, after earlier: TLSContext?) throws -> TLSContext {
         guard let authorities else { return try TLSContext(Certificates.settings(), succeeding: earlier) }
@@ -198,7 +203,7 @@ extension WithRing {
 
     // MARK: Files
 
-    @Test func `the files are checked before they are used`() throws {
+    @Test func `files that don't fit together make no context`() throws {
       func cause(_ change: (inout TLSSettings) -> Void) -> TLSError.Cause? {
         do throws(TLSError) {
           _ = try TLSContext(Certificates.settings("server", change))
@@ -206,9 +211,6 @@ extension WithRing {
         } catch { return error.cause }
       }
       #expect(cause { _ in } == nil)
-      #expect(cause { $0.certificate = "/nowhere.pem" } == .unreadable("open", ENOENT))
-      #expect(cause { $0.certificate = Certificates.directory } == .notAFile)
-      #expect(cause { $0.key = "/dev/zero" } == .notAFile)
       #expect(cause { $0.key = Certificates.file("other.key") } == .keyOfOtherCertificate)
       #expect(cause { $0.key = Certificates.file("locked.key") } == .keyNeedsPassphrase)
       let unlocked = cause {
@@ -240,17 +242,6 @@ extension WithRing {
           }
         }
       }
-      try write(String(repeating: "x", count: (1 << 20) + 1), odd)
-      #expect(cause { $0.certificate = odd } == .tooLarge)
-    }
-
-    @Test func `a key that everybody may read is refused, and the error says what to do`() throws {
-      let settings = Certificates.settings("other")
-      chmod(settings.key, 0o604)
-      defer { chmod(settings.key, 0o600) }
-      let error = #expect(throws: TLSError.self) { try TLSContext(settings) }
-      #expect(error?.cause == .keyIsPublic(0o604))
-      #expect(error?.description.contains("chmod 600") == true)
     }
 
     @Test func `a context says when its certificate ends`() throws {
@@ -260,14 +251,6 @@ extension WithRing {
 
     @Test func `the probe of the kernel's TLS says yes or an errno`() {
       if let code = KernelTLS.probe() { #expect(code > 0) }
-    }
-
-    private func text(_ name: String) throws -> String {
-      let file = try #require(fopen(Certificates.file(name), "r"))
-      defer { fclose(file) }
-      var bytes = [UInt8](repeating: 0, count: 16 << 10)
-      let count = fread(&bytes, 1, bytes.count, file)
-      return String(decoding: bytes[..<count], as: UTF8.self)
     }
 
     private func write(_ text: String, _ path: String) throws {

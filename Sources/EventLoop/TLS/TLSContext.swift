@@ -1,3 +1,4 @@
+internal import Bytes
 internal import COpenSSL
 internal import Glibc
 internal import Synchronization
@@ -28,30 +29,32 @@ public final class TLSContext: Sendable {
   nonisolated(unsafe) let raw: OpaquePointer
   let commons: TLSCommons
 
-  /// Reads the files and checks that they fit together. Blocking: for the main thread.
-  /// - Parameter earlier: the context that this one takes the place of. Its tickets stay good where clients must show the
-  ///   same certificates, and handshakes count together.
-  public init(_ settings: TLSSettings, succeeding earlier: TLSContext? = nil) throws(TLSError) {
-    let certificate = try PEMFile(settings.certificate, isSecret: false)
-    let key = try PEMFile(settings.key, isSecret: true)
+  /// Checks that the files fit together. Keeps none of them. An encrypted key takes its time: for the main thread.
+  /// - Parameters:
+  ///   - files: those that `settings` names.
+  ///   - earlier: the context that this one takes the place of. Its tickets stay good where clients must show the same
+  ///     certificates, and handshakes count together.
+  public init(
+    _ settings: TLSSettings, _ files: TLSFiles, succeeding earlier: TLSContext? = nil
+  ) throws(TLSError) {
+    defer { withExtendedLifetime(files) {} }
+    let (certificate, key) = (files.certificate.bytes, files.key.bytes)
     guard let commons = earlier?.commons ?? TLSCommons() else {
       throw TLSError(.outOfMemory("no ticket keys"), settings.certificate)
     }
     var options = engram_tls_options(
-      certificate: certificate.bytes.baseAddress, certificate_bytes: certificate.bytes.count,
-      key: key.bytes.baseAddress, key_bytes: key.bytes.count, passphrase: nil, client_ca: nil,
-      client_ca_bytes: 0,
+      certificate: certificate.baseAddress, certificate_bytes: certificate.count, key: key.baseAddress,
+      key_bytes: key.count, passphrase: nil, client_ca: nil, client_ca_bytes: 0,
       client_required: settings.clientCertificates == .required, only_13: settings.minimumVersion == .v13,
       resumption: settings.resumption)
-    if settings.clientCertificates == .off {
-      raw = try TLSContext.make(options, commons, settings)
-    } else {
-      guard let path = settings.clientCA else { throw TLSError(.clientCAMissing, settings.certificate) }
-      let authorities = try PEMFile(path, isSecret: false)
-      options.client_ca = UnsafeRawPointer(authorities.bytes.baseAddress)
-      options.client_ca_bytes = authorities.bytes.count
-      raw = try TLSContext.make(options, commons, settings)
+    if settings.clientCertificates != .off {
+      guard let authorities = files.clientCA?.bytes else {
+        throw TLSError(.clientCAMissing, settings.certificate)
+      }
+      options.client_ca = authorities.baseAddress
+      options.client_ca_bytes = authorities.count
     }
+    raw = try TLSContext.make(options, commons, settings)
     self.settings = settings
     self.commons = commons
     certificateExpires = engram_tls_context_expires(raw)
