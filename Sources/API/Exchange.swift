@@ -49,7 +49,9 @@ public final class Exchange {
   var credential: HeldCredential?
   /// The certificate that the peer has proved to be its own in the handshake: read once, if somebody asks.
   public lazy var certificate: PeerCertificate? = socket.peerCertificate.flatMap { der in
-    der.withUnsafeBytes { PeerCertificate(der: $0) }
+    var found = der.withUnsafeBytes { PeerCertificate(der: $0) }
+    found?.authorityGeneration = socket.authorityGeneration
+    return found
   }
   /// What the connection takes of what is shared; nil in tests.
   public var lease: ConnectionLease?

@@ -63,7 +63,12 @@ extension LoopServices {
     } catch {
       auditFailure(exchange, error, name ?? .none)
       if error == .tooOften, let problem = mayAuthenticate(exchange) { return problem }
-      if exchange.bearsCredential, error != .ticket { countFailure(exchange) }
+      if error == .authority {
+        // On this connection no certificate helps any more, and who was let in before guesses nothing.
+        exchange.keeps = false
+      } else if exchange.bearsCredential, error != .ticket {
+        countFailure(exchange)
+      }
       return Problem(.unauthenticated, "the request needs a credential that is accepted here")
     }
     if let problem = exchange.withAgent({ charge(exchange, agent: $0) }) ?? nil { return problem }

@@ -30,6 +30,8 @@ public enum AuthenticationFailure: String, Error, Sendable, CaseIterable {
   case malformedCertificate = "malformed_certificate"
   /// The certificate has no name of the kind that is asked for, or several.
   case certificateName = "certificate_name"
+  /// An authority that it was verified by, or beside it, was taken away since.
+  case authority
   case ticket
   /// Its address has failed so often that it wasn't looked at.
   case tooOften = "too_often"

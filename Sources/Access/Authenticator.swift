@@ -13,8 +13,14 @@ public final class Authenticator: Sendable {
   }
 
   private let sources: [Source]
+  private let authorityGeneration: UInt64
 
-  public init(_ sources: [Source]) { self.sources = sources }
+  /// - Parameter authorityGeneration: of the authorities that certificates are verified by now. One that was verified
+  ///   under another number is none: some authority of that time is gone, and a new handshake shows whether it was its.
+  public init(_ sources: [Source], authorityGeneration: UInt64 = 0) {
+    self.sources = sources
+    self.authorityGeneration = authorityGeneration
+  }
 
   /// Whether a certificate of the connection can tell who is asking.
   public var takesCertificates: Bool {
@@ -56,6 +62,7 @@ public final class Authenticator: Sendable {
     var reason = AuthenticationFailure.noProvider
     for source in sources {
       guard case .certificates(let naming) = source else { continue }
+      guard certificate.authorityGeneration == authorityGeneration else { throw .authority }
       do throws(AuthenticationFailure) { return try naming.verify(certificate, now: now) } catch {
         reason = error
       }
@@ -92,8 +99,9 @@ public final class Authenticator: Sendable {
   }
 
   /// Who a principal is by this authenticator, which was made after the one that found it: of a token, whose line says
-  /// now; of a certificate, whom it names now; of a JWT, itself while the key that signed it is there and claims are
-  /// checked as they were. Nil: it is nobody any more, and what goes on under it, such as a stream, is to end.
+  /// now; of a certificate, whom it names now, while its authorities are there; of a JWT, itself while the key that
+  /// signed it is there and claims are checked as they were. Nil: it is nobody any more, and what goes on under it, such
+  /// as a stream, is to end.
   public func renew(_ principal: Principal, now: UInt64) -> Principal? {
     guard !principal.isExpired(now: now) else { return nil }
     switch principal.proof {

@@ -11,6 +11,8 @@ public struct PeerCertificate: Sendable, Hashable {
   public var commonNames: [[UInt8]] = []
   /// When it ends, in seconds since 1970.
   public var notAfter: UInt64?
+  /// By which authorities it was verified: see `Authenticator`.
+  public var authorityGeneration: UInt64 = 0
 
   public init() {}
 

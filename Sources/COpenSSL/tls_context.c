@@ -85,22 +85,21 @@ static engram_tls_making use_key(SSL_CTX *ssl, const engram_tls_options *options
   return made;
 }
 
-static bool use_client_ca(SSL_CTX *ssl, const engram_tls_options *options) {
-  BIO *pem = BIO_new_mem_buf(options->client_ca, (int)options->client_ca_bytes);
+static bool use_client_ca(SSL_CTX *ssl, engram_tls_context *context, const engram_tls_options *options) {
+  context->authorities = sk_X509_new_null();
+  BIO *pem = context->authorities ? BIO_new_mem_buf(options->client_ca, (int)options->client_ca_bytes) : NULL;
   if (!pem) return false;
-  int count = 0;
   bool done = true;
   while (done) {
     X509 *authority = PEM_read_bio_X509(pem, NULL, NULL, NULL);
     if (!authority) {
-      done = is_end_of_pem() && count > 0;
+      done = is_end_of_pem() && sk_X509_num(context->authorities) > 0;
       if (done) ERR_clear_error();
       break;
     }
     done = X509_STORE_add_cert(SSL_CTX_get_cert_store(ssl), authority) == 1 &&
-           SSL_CTX_add_client_CA(ssl, authority) == 1;
-    count += 1;
-    X509_free(authority);
+           SSL_CTX_add_client_CA(ssl, authority) == 1 && sk_X509_push(context->authorities, authority) > 0;
+    if (!done) X509_free(authority);
   }
   BIO_free(pem);
   if (!done) return false;
@@ -196,12 +195,13 @@ engram_tls_context *engram_tls_context_new(
   *made = ENGRAM_TLS_NO_MEMORY;
   if (ssl && set_up(ssl, context, options)) {
     *made = use_certificate(ssl, options) ? use_key(ssl, options) : ENGRAM_TLS_BAD_CERTIFICATE;
-    if (*made == ENGRAM_TLS_MADE && options->client_ca && !use_client_ca(ssl, options))
+    if (*made == ENGRAM_TLS_MADE && options->client_ca && !use_client_ca(ssl, context, options))
       *made = ENGRAM_TLS_BAD_CLIENT_CA;
   }
   if (*made != ENGRAM_TLS_MADE) {
     describe(fault, "no PEM block of the right kind");
     SSL_CTX_free(ssl);
+    if (context) sk_X509_pop_free(context->authorities, X509_free);
     free(context);
     return NULL;
   }
@@ -216,6 +216,7 @@ engram_tls_context *engram_tls_context_new(
 void engram_tls_context_free(engram_tls_context *context) {
   if (!context) return;
   SSL_CTX_free(context->ssl);
+  sk_X509_pop_free(context->authorities, X509_free);
   engram_tls_tickets_release(context->tickets);
   free(context);
 }
@@ -225,4 +226,19 @@ int64_t engram_tls_context_expires(const engram_tls_context *context) {
   X509 *own = SSL_CTX_get0_certificate(context->ssl);
   if (!own || ASN1_TIME_to_tm(X509_get0_notAfter(own), &time) != 1) return 0;
   return (int64_t)timegm(&time);
+}
+
+static bool has_authority(const engram_tls_context *context, const X509 *authority) {
+  for (int n = 0; n < sk_X509_num(context->authorities); n += 1) {
+    if (X509_cmp(sk_X509_value(context->authorities, n), authority) == 0) return true;
+  }
+  return false;
+}
+
+// sk_X509_num of NULL is -1.
+bool engram_tls_context_keeps_authorities(const engram_tls_context *context, const engram_tls_context *earlier) {
+  for (int n = 0; n < sk_X509_num(earlier->authorities); n += 1) {
+    if (!has_authority(context, sk_X509_value(earlier->authorities, n))) return false;
+  }
+  return true;
 }

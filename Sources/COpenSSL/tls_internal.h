@@ -7,6 +7,8 @@
 
 struct engram_tls_context {
   SSL_CTX *ssl;
+  /// Those of clients' certificates; NULL: none are asked for. Never changed: the store in `ssl` sorts itself in handshakes.
+  STACK_OF(X509) *authorities;
   engram_tls_tickets *tickets;
 };
 

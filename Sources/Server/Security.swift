@@ -1,4 +1,5 @@
 internal import Access
+internal import Bytes
 internal import EventLoop
 internal import Settings
 
@@ -18,9 +19,9 @@ struct Security {
     throws(SettingsFailure)
   {
     var reading = Reading(settings: settings)
-    access = reading.access(generation: generation)
-    reading.checkBrowser()
     tls = reading.tls(succeeding: earlier)
+    access = reading.access(generation: generation, authorities: tls?.authorityGeneration ?? 0)
+    reading.checkBrowser()
     guard reading.faults.isEmpty else { throw SettingsFailure(reading.faults, areContradictions: true) }
   }
 
@@ -46,9 +47,9 @@ struct Security {
     // MARK: Who listens in
 
     mutating func tls(succeeding earlier: TLSContext?) -> TLSContext? {
-      guard let wanted = TLSSettings(settings), areOwn(wanted) else { return nil }
+      guard let wanted = TLSSettings(settings), let files = files(of: wanted) else { return nil }
       do throws(TLSError) {
-        return try TLSContext(wanted, succeeding: earlier)
+        return try TLSContext(wanted, files, succeeding: earlier)
       } catch {
         switch error.path {
         case wanted.key: fault(Schema.privateKey, "\(error)")
@@ -59,25 +60,31 @@ struct Security {
       }
     }
 
-    /// Whether nobody else can read the key, or say who signs for clients. `TLSContext` reads the files once more, and
-    /// looks at the key's mode again.
-    private mutating func areOwn(_ wanted: TLSSettings) -> Bool {
-      let key = file(Schema.privateKey, isSecret: true, bytesMax: SettingsLimits.fileBytesMax)
-      guard wanted.clientCA != nil else { return key != nil }
-      let authorities = file(Schema.clientCA, isSecret: false, bytesMax: SettingsLimits.fileBytesMax)
-      guard let authorities else { return false }
-      do throws(FileFault) {
-        try authorities.requireUnchangeable()
-      } catch {
-        fault(Schema.clientCA, "\(error)")
-        return false
+    /// Each opened once: what is used is what was looked at. Nil if others can read the key, or say who signs for
+    /// clients.
+    private mutating func files(of wanted: TLSSettings) -> TLSFiles? {
+      let bytesMax = SettingsLimits.fileBytesMax
+      let certificate = file(Schema.certificate, isSecret: false, bytesMax: bytesMax)
+      let key = file(Schema.privateKey, isSecret: true, bytesMax: bytesMax)
+      var authorities: CheckedFile?
+      if wanted.clientCA != nil {
+        authorities = file(Schema.clientCA, isSecret: false, bytesMax: bytesMax)
+        do throws(FileFault) {
+          try authorities?.requireUnchangeable()
+        } catch {
+          fault(Schema.clientCA, "\(error)")
+          return nil
+        }
+        guard authorities != nil else { return nil }
       }
-      return key != nil
+      guard let certificate, let key else { return nil }
+      return TLSFiles(
+        certificate: certificate.contents, key: key.contents, clientCA: authorities?.contents)
     }
 
     // MARK: Who is asking, and what they may
 
-    mutating func access(generation: UInt64) -> AccessControl? {
+    mutating func access(generation: UInt64, authorities: UInt64) -> AccessControl? {
       guard settings.isAuthenticationOn else { return nil }
       var sources: [Authenticator.Source] = []
       for provider in settings[Schema.providers] {
@@ -89,16 +96,16 @@ struct Security {
       }
       let rules = settings.policies.compactMap { rule(of: $0) }
       return AccessControl(
-        authenticator: Authenticator(sources), policy: Policy(rules), generation: generation)
+        authenticator: Authenticator(sources, authorityGeneration: authorities), policy: Policy(rules),
+        generation: generation)
     }
 
     private mutating func tokens() -> TokenTable? {
       let bytesMax = CredentialLimits.tokenFileBytesMax
       guard let file = file(Schema.tokenFile, isSecret: true, bytesMax: bytesMax) else { return nil }
       do throws(TokenFileError) {
-        return try file.bytes.withUnsafeBufferPointer { bytes throws(TokenFileError) in
-          try TokenTable(parsing: UnsafeRawBufferPointer(bytes))
-        }
+        defer { withExtendedLifetime(file) {} }
+        return try TokenTable(parsing: file.contents.bytes)
       } catch {
         fault(Schema.tokenFile, "\(file.path): \(error)")
         return nil
@@ -110,9 +117,8 @@ struct Security {
       guard let file = file(Schema.jwks, isSecret: false, bytesMax: bytesMax) else { return nil }
       let keys: KeySet
       do throws(KeySetError) {
-        keys = try file.bytes.withUnsafeBufferPointer { bytes throws(KeySetError) in
-          try KeySet(parsing: UnsafeRawBufferPointer(bytes))
-        }
+        defer { withExtendedLifetime(file) {} }
+        keys = try KeySet(parsing: file.contents.bytes)
       } catch {
         fault(Schema.jwks, "\(file.path): \(error)")
         return nil

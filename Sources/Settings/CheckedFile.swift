@@ -1,3 +1,4 @@
+public import Bytes
 internal import Glibc
 
 /// Why a file that the settings name isn't taken.
@@ -73,21 +74,26 @@ public struct FileRights: Sendable {
   }
 }
 
-/// A file that was read whole, with who may get at it.
+/// A file that was read whole, with who may get at it. What was read is cleared when nobody holds it any more: it may be
+/// a key.
 public struct CheckedFile: Sendable {
   public var path: String { rights.path }
-  public var bytes: [UInt8]
+  public let contents: SecretBytes
   private let rights: FileRights
 
-  private init(_ bytes: [UInt8], _ rights: FileRights) {
-    self.bytes = bytes
+  private init(_ contents: SecretBytes, _ rights: FileRights) {
+    self.contents = contents
     self.rights = rights
   }
 
   /// One that was never on a disk.
   init(path: String, bytes: [UInt8], mode: UInt32, owner: UInt32 = 0) {
-    self.init(bytes, FileRights(path: path, mode: mode, owner: owner))
+    self.init(
+      bytes.withUnsafeBytes { SecretBytes(copying: $0) }, FileRights(path: path, mode: mode, owner: owner))
   }
+
+  /// A copy, which nobody clears.
+  public var bytes: [UInt8] { withExtendedLifetime(contents) { Array(contents.bytes) } }
 
   /// Reads a regular file. Blocks; never on a pipe or a device.
   public static func read(_ path: String, bytesMax: Int) throws(FileFault) -> CheckedFile {
@@ -95,19 +101,26 @@ public struct CheckedFile: Sendable {
     guard descriptor >= 0 else { throw FileFault(path: path, cause: String(cString: strerror(errno))) }
     defer { close(descriptor) }
     let rights = try FileRights(of: descriptor, path: path)
-    var bytes: [UInt8] = []
-    var chunk = [UInt8](repeating: 0, count: 16 << 10)
-    while true {
-      let count = chunk.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress, $0.count) }
+    return CheckedFile(try readAll(descriptor, path, bytesMax: bytesMax), rights)
+  }
+
+  /// Reads to the end, whatever the file's size was said to be: it may grow meanwhile.
+  private static func readAll(
+    _ descriptor: Int32, _ path: String, bytesMax: Int
+  ) throws(FileFault) -> SecretBytes {
+    // One piece, so that no copy is left behind where it would have grown; pages are taken as they are written to.
+    let room = UnsafeMutableRawBufferPointer.allocate(byteCount: bytesMax + 1, alignment: 16)
+    var used = 0
+    defer { SecretBytes.discard(room, used: used) }
+    while used <= bytesMax {
+      let count = Glibc.read(descriptor, room.baseAddress.map { $0 + used }, room.count - used)
       if count < 0, errno == EINTR { continue }
       guard count >= 0 else { throw FileFault(path: path, cause: String(cString: strerror(errno))) }
       if count == 0 { break }
-      bytes += chunk[..<count]
-      guard bytes.count <= bytesMax else {
-        throw FileFault(path: path, cause: "larger than \(bytesMax) bytes")
-      }
+      used += count
     }
-    return CheckedFile(bytes, rights)
+    guard used <= bytesMax else { throw FileFault(path: path, cause: "larger than \(bytesMax) bytes") }
+    return SecretBytes(copying: UnsafeRawBufferPointer(rebasing: room[..<used]))
   }
 
   /// Reads a file that holds a secret.

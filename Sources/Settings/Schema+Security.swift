@@ -19,7 +19,10 @@ extension Schema {
     help: "Whether clients are asked for a certificate, and whether they must have one.")
   public static let clientCA = Key<String?>(
     "tls.client_ca", .path, example: .text("/etc/engram/tls/clients.crt"), change: .reload,
-    help: "File of the authorities, PEM, that sign the certificates of clients.")
+    help: """
+      File of the authorities, PEM, that sign the certificates of clients. When one is taken away, everybody who is \
+      there by certificate has to connect again.
+      """)
   public static let handshakeTimeout = Key<Int>(
     "tls.handshake_timeout_seconds", .integer(1...300), .integer(10), change: .reload,
     help: "How long a handshake may take, within `first_request_seconds`; then the connection is cut.")

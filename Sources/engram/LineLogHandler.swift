@@ -1,11 +1,13 @@
 internal import Glibc
 internal import Logging
+internal import Server
 
 enum LogFormat: String {
   case text, json
 }
 
-/// One line per message on standard error, as text or as a JSON object.
+/// One line per message on standard error, as text or as a JSON object. Nothing waits for a reader that stalls: what
+/// it doesn't take is lost, and a later line says how many.
 struct LineLogHandler: LogHandler {
   let format: LogFormat
   var logLevel = Logger.Level.info
@@ -19,22 +21,28 @@ struct LineLogHandler: LogHandler {
   }
 
   func log(event: LogEvent) {
-    let fields = metadata.merging(event.metadata ?? [:]) { _, new in new }.sorted { $0.key < $1.key }
+    let fields = metadata.merging(event.metadata ?? [:]) { _, new in new }
+    LineOutput.standardError.write(line(event.level, "\(event.message)", fields)) { lost in
+      line(.warning, "log lines were lost: standard error wasn't read in time", ["lines": "\(lost)"])
+    }
+  }
+
+  private func line(_ level: Logger.Level, _ message: String, _ metadata: Logger.Metadata) -> String {
+    let fields = metadata.sorted { $0.key < $1.key }
     var line = ""
     switch format {
     case .text:
-      line = "\(LineLogHandler.now()) \(event.level) \(LineLogHandler.printable("\(event.message)"))"
+      line = "\(LineLogHandler.now()) \(level) \(LineLogHandler.printable(message))"
       for (key, value) in fields { line += " \(key)=\(LineLogHandler.printable("\(value)"))" }
     case .json:
-      line = "{\"time\":\"\(LineLogHandler.now())\",\"level\":\"\(event.level)\",\"message\":"
-      line += LineLogHandler.quoted("\(event.message)")
+      line = "{\"time\":\"\(LineLogHandler.now())\",\"level\":\"\(level)\",\"message\":"
+      line += LineLogHandler.quoted(message)
       for (key, value) in fields {
         line += ",\(LineLogHandler.quoted(key)):\(LineLogHandler.quoted("\(value)"))"
       }
       line += "}"
     }
-    line += "\n"
-    line.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    return line + "\n"
   }
 
   /// RFC 3339, UTC.

@@ -170,6 +170,39 @@ import Testing
     Array("Bearer alice-tokem".utf8).withUnsafeBytes { #expect(!held.holds(for: $0, access, now: now)) }
   }
 
+  @Test func `a certificate is worth nothing once an authority of its time is gone`() throws {
+    let naming = CertificateNaming(MutualTLSSettings())
+    let policy = Policy([
+      try PolicyRule(agents: ["*"], verbs: ["context:read"], resources: ["context/**"])
+    ])
+    func reload(_ sources: [Authenticator.Source], authorities: UInt64, generation: UInt64) {
+      services.access = AccessControl(
+        authenticator: Authenticator(sources, authorityGeneration: authorities), policy: policy,
+        generation: generation)
+    }
+    // One failure of the address, and it may not try again.
+    var rates = RateSettings()
+    rates.address.failures = Rate(perSecond: 1, burst: 1)
+    services.rates = RateLimiter(rates)
+    var certificate = PeerCertificate()
+    certificate.uris = [Array("alice".utf8)]
+    certificate.authorityGeneration = 1
+    desk.exchange.certificate = certificate
+    reload([.certificates(naming)], authorities: 1, generation: 1)
+    #expect(try admit("GET", "/contexts") == nil)
+    reload([.certificates(naming)], authorities: 1, generation: 2)
+    #expect(try admit("GET", "/contexts") == nil && desk.exchange.keeps)
+    reload([.certificates(naming)], authorities: 2, generation: 3)
+    for _ in 0..<3 {
+      #expect(try admit("GET", "/contexts") == .unauthenticated)
+      #expect(written.take().map(\.reason) == ["authority"])
+      // Another handshake is the only way on.
+      #expect(!desk.exchange.keeps && desk.exchange.credential == nil)
+    }
+    reload([], authorities: 1, generation: 4)
+    #expect(try admit("GET", "/contexts") == .unauthenticated)
+  }
+
   @Test func `routes that the caller may not use at all are refused at the head`() throws {
     for (method, target) in [
       ("POST", "/search"), ("POST", "/search/relationships"), ("GET", "/metrics"), ("POST", "/locks"),

@@ -101,6 +101,40 @@ import Testing
     #expect(Authenticator([.certificates(CertificateNaming(settings))]).renew(anna, now: 0) == nil)
   }
 
+  @Test func aCertificateEndsWithItsAuthorities() throws {
+    let naming = Authenticator.Source.certificates(CertificateNaming(MutualTLSSettings()))
+    var certificate = PeerCertificate()
+    certificate.uris = [[65]]
+    certificate.authorityGeneration = 3
+    let before = Authenticator([naming], authorityGeneration: 3)
+    let anna = try before.verify(certificate: certificate, now: 0)
+    #expect(before.renew(anna, now: 0) != nil)
+    let same = Authenticator([naming], authorityGeneration: 3)
+    #expect(same.renew(anna, now: 0)?.agent == [65])
+    for generation in [0, 2, 4] as [UInt64] {
+      let after = Authenticator([naming], authorityGeneration: generation)
+      #expect(after.renew(anna, now: 0) == nil, "\(generation)")
+      #expect(throws: AuthenticationFailure.authority) { try after.verify(certificate: certificate, now: 0) }
+    }
+    // `mtls` has left the providers.
+    let tokens = Authenticator([.tokens(try tokenTable(Self.file))], authorityGeneration: 3)
+    #expect(tokens.renew(anna, now: 0) == nil)
+    // What isn't a certificate's has no authority.
+    let bob = try #require(outcome(tokens, "engram_bob").principal)
+    #expect(
+      Authenticator([.tokens(try tokenTable(Self.file))], authorityGeneration: 4).renew(bob, now: 0) != nil)
+    // Nor does a ticket outlive the certificate that it was made by.
+    let book = TicketBook()
+    for (generation, isGood) in [(3, true), (4, false)] as [(UInt64, Bool)] {
+      let ticket = try book.make(for: anna, now: LogTime(microseconds: 0))
+      let after = Authenticator([naming], authorityGeneration: generation)
+      let found = ticket.text.withUnsafeBytes {
+        try? after.verify(ticket: $0, in: book, now: LogTime(microseconds: 1))
+      }
+      #expect((found != nil) == isGood, "\(generation)")
+    }
+  }
+
   @Test func aTicketEndsWithTheTokenThatMadeIt() throws {
     let now = LogTime(microseconds: Self.desk.now * 1_000_000)
     let before = Authenticator([.tokens(try tokenTable(Self.file))])

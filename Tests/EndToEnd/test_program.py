@@ -188,6 +188,58 @@ class Signals(unittest.TestCase):
             self.assertEqual(server.terminate(timeout=13), 0)
 
 
+class Log(unittest.TestCase):
+    """Standard error is a pipe that is full, and that nobody reads."""
+
+    def setUp(self):
+        self.server = Server(start=False)
+        self.addCleanup(self.server.discard)
+        self.reader, writer = os.pipe()
+        self.server.process = subprocess.Popen(
+            self.server.command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=writer)
+        self.server._readers = []
+        self.addCleanup(self.server.process.stdout.close)
+        self.assertTrue(any(line == b"ready\n" for line in self.server.process.stdout))
+        # The flag is on what is opened here, and not on what the server holds.
+        full = os.open(f"/proc/self/fd/{writer}", os.O_WRONLY | os.O_NONBLOCK)
+        for size in (4096, 1):
+            try:
+                while os.write(full, b"." * size):
+                    pass
+            except BlockingIOError:
+                pass
+        os.close(full)
+        os.close(writer)
+        self.addCleanup(os.close, self.reader)
+
+    def reload(self):
+        self.server.process.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+
+    def test_the_end_comes_all_the_same(self):
+        self.reload()
+        begun = time.monotonic()
+        self.assertEqual(self.server.terminate(), 0)
+        self.assertLess(time.monotonic() - begun, 5)
+
+    def test_who_reads_again_is_told_what_was_lost(self):
+        for _ in range(3):
+            self.reload()
+        with self.server.client() as client:
+            self.assertEqual(client.get("/healthz").status, 200)
+        os.set_blocking(self.reader, False)
+        try:
+            while os.read(self.reader, 1 << 16).strip(b"."):
+                pass
+        except BlockingIOError:
+            pass
+        self.reload()
+        said = os.read(self.reader, 1 << 16).decode()
+        self.assertRegex(said, r"warning log lines were lost: .* lines=[1-9]\d*\n")
+        self.assertIn(" reloaded ", said)
+        self.assertEqual(self.server.terminate(), 0)
+
+
 class Damage(unittest.TestCase):
     """The log of a killed server, a byte of it flipped where units were acknowledged and later batches witness it."""
 

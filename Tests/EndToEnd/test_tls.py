@@ -481,6 +481,133 @@ verbs = ["metrics"]
             self.assertEqual(client.get("/contexts").status, 200)
 
 
+class TLSAuthorityTests(unittest.TestCase):
+    """An authority of clients is taken away while those that it vouched for are there."""
+
+    AGENT = "urn:agent:anna"
+    POLICY = f"""
+[[policy]]
+agents = ["{AGENT}"]
+verbs = ["context:read", "context:write"]
+resources = ["context/**"]
+"""
+
+    def setUp(self):
+        directory = scratch_directory()
+        self.addCleanup(shutil.rmtree, directory, True)
+        self.old, self.new = (Authority(os.path.join(directory, name)) for name in ("old", "new"))
+        self.pairs = [authority.issue("a", f"subjectAltName=URI:{self.AGENT}") for authority in (self.old, self.new)]
+        self.file = pathlib.Path(directory, "authorities.pem")
+        self.tokens = pathlib.Path(directory, "tokens")
+        self.tokens.touch(0o600)
+        self.trust(self.old)
+        self.site = Site(
+            client_certificates="optional", client_ca=str(self.file), more=self.providers("mtls") + self.POLICY)
+        self.addCleanup(self.site.discard)
+
+    def providers(self, *names):
+        return toml({"auth": {"providers": names}} | ({"auth.token": {"file": str(self.tokens)}} if "token" in names else {}))
+
+    def trust(self, *authorities):
+        self.file.write_text("".join(pathlib.Path(one.certificate).read_text() for one in authorities))
+
+    def reload(self):
+        reloads = lambda: sum("reloaded" in line for line in self.site.server.stderr)
+        before = reloads()
+        self.site.server.process.send_signal(signal.SIGHUP)
+        until(lambda: reloads() > before, what="the reload")
+
+    def open(self, pair):
+        """A kept connection, a stream of events, and a WebSocket, each after its first answer."""
+        trusted = self.site.context(pair)
+
+        class Secure(WebSocket):
+            def _upgrade(self, request):
+                self.socket = trusted.wrap_socket(self.socket, server_hostname="localhost")
+                super()._upgrade(request)
+
+        kept, events = self.site.raw(trusted), self.site.raw(trusted)
+        self.assertEqual(self.ask(kept).status, 200)
+        events.send(http_request("GET", "/stream/sse"))
+        self.hear(events, b"event: subscribed")
+        socket = Secure(self.site.server.port)
+        socket.subscribed()
+        for one in (kept, events, socket):
+            self.addCleanup(one.close)
+        return kept, events, socket
+
+    def ask(self, raw):
+        raw.send(http_request("GET", "/contexts"))
+        return raw.answer()
+
+    def hear(self, events, text):
+        while text not in events.buffer:
+            self.assertTrue(events._more(), events.buffer)
+
+    def publish(self, pair, payload):
+        with self.site.client(self.site.context(pair)) as client:
+            client.create(unit("shared", payload, agent=self.AGENT))
+
+    def ended(self, kept, events, socket):
+        """Whether none of the three is served any more."""
+        answer = self.ask(kept)
+        self.assertEqual((answer.status, answer.headers["connection"]), (401, "close"))
+        self.assertTrue(kept.ended())
+        self.assertEqual(socket.end(timeout=10), 1008)
+        while events._more():
+            pass
+        self.assertNotIn(b"afterwards", events.buffer)
+
+    def test_a_reload_that_takes_nothing_away_ends_nothing(self):
+        kept, events, socket = self.open(self.pairs[0])
+        for authorities in ((self.old,), (self.new, self.old), (self.old, self.new)):
+            self.trust(*authorities)
+            self.reload()
+            self.publish(self.pairs[0], f"by {len(authorities)}")
+            self.assertEqual(self.ask(kept).status, 200)
+            self.hear(events, f"by {len(authorities)}".encode())
+            self.assertEqual([one["payload"] for one in socket.units(1)], [f"by {len(authorities)}"])
+            events.buffer = b""
+
+    def test_another_authority_in_its_place(self):
+        mine = self.open(self.pairs[0])
+        self.trust(self.new)
+        self.reload()
+        self.publish(self.pairs[1], "afterwards")
+        self.ended(*mine)
+        with self.assertRaises((ssl.SSLError, ConnectionResetError, BrokenPipeError)):
+            self.ask(self.site.raw(self.site.context(self.pairs[0]))).status
+        # Both are trusted for a while, then the old one goes: whoever is there proves itself again.
+        self.trust(self.new, self.old)
+        self.reload()
+        both = self.open(self.pairs[1])
+        self.trust(self.new)
+        self.reload()
+        self.publish(self.pairs[1], "afterwards")
+        self.ended(*both)
+        self.assertEqual(self.ask(self.site.raw(self.site.context(self.pairs[1]))).status, 200)
+
+    def test_certificates_are_no_credentials_any_more(self):
+        for asked in ("optional", "off"):
+            with self.subTest(client_certificates=asked):
+                kept, events, socket = self.open(self.pairs[0])
+                self.site.more = self.providers("token") + self.POLICY
+                if asked == "off":
+                    del self.site.settings["client_ca"]
+                self.site.configure(client_certificates=asked)
+                self.reload()
+                answer = self.ask(kept)
+                self.assertEqual(answer.status, 401)
+                self.assertEqual(socket.end(timeout=10), 1008)
+                while events._more():
+                    pass
+                self.site.more = self.providers("mtls") + self.POLICY
+                self.site.configure(client_certificates="optional", client_ca=str(self.file))
+                self.reload()
+                # Who was never asked to go may go on, but not beyond a time in which nobody was asked for a certificate.
+                self.assertEqual(self.ask(kept).status, 200 if asked == "optional" else 401)
+
+
 class TLSLimitsTests(unittest.TestCase):
     def test_a_slow_handshake_is_cut(self):
         with Site(handshake_timeout_seconds=1) as site:

@@ -1,4 +1,5 @@
 import Access
+import Bytes
 import CTLSTesting
 import EventLoop
 import Glibc
@@ -21,6 +22,7 @@ extension WithRing {
 
     private final class Seen: Sendable {
       let certificate = Shared<PeerCertificate?>(nil)
+      let authorities = Shared<UInt64?>(nil)
     }
 
     private func with(_ context: TLSContext, _ body: (EventLoop, Server, Seen) throws -> Void) throws {
@@ -30,6 +32,7 @@ extension WithRing {
         server.onReceive = { _, socket, bytes, _ in
           seen.certificate.set(
             socket.peerCertificate.flatMap { der in der.withUnsafeBytes { PeerCertificate(der: $0) } })
+          seen.authorities.set(socket.authorityGeneration)
           socket.output.write(UnsafeRawBufferPointer(bytes))
           return .returned
         }
@@ -154,9 +157,53 @@ extension WithRing {
       }
     }
 
+    @Test func `the authorities have another number once one of them is gone`() throws {
+      func text(_ name: String) -> String {
+        let file = SecretBytes.of(Certificates.file(name))
+        return withExtendedLifetime(file) { String(decoding: file.bytes, as: UTF8.self) }
+      }
+      let (own, foreign) = (text("ca.pem"), text("foreign-ca.pem"))
+      let file = "authorities.pem"
+      func context(_ authorities: String?, after earlier: TLSContext?) throws -> TLSContext {
+        guard let authorities else { return try TLSContext(Certificates.settings(), succeeding: earlier) }
+        try write(authorities, Certificates.file(file))
+        return try TLSContext(settings(.optional, file), succeeding: earlier)
+      }
+      var latest = try context(own, after: nil)
+      #expect(latest.authorityGeneration == 0)
+      for (authorities, number) in [
+        (own, 0), ("# Renewed, and told so\n" + own, 0), (own + foreign, 0), (foreign + own + own, 0),
+        (foreign, 1), (own, 2), (nil, 3), (nil, 3), (own, 3), (own + foreign, 3), (own, 4),
+      ] as [(String?, UInt64)] {
+        latest = try context(authorities, after: latest)
+        #expect(latest.authorityGeneration == number)
+      }
+      // The demand is another, and what was verified is as good as before.
+      try #expect(TLSContext(settings(.required, file), succeeding: latest).authorityGeneration == 4)
+    }
+
+    @Test(arguments: versions) func `a connection tells by which authorities it was made`(
+      _ options: ClientOptions
+    ) throws {
+      let first = try TLSContext(settings(.required, "foreign-ca.pem"))
+      let second = try TLSContext(settings(.required), succeeding: first)
+      try with(second) { loop, server, seen in
+        var options = options
+        options.certificate = "client"
+        options.session = try #require(try visit(server, options)?.session.ticket)
+        #expect(seen.authorities.value == 1)
+        // The ticket brings a certificate to a context whose authorities have come back meanwhile.
+        let between = try TLSContext(settings(.required, "foreign-ca.pem"), succeeding: second)
+        let third = try TLSContext(settings(.required), succeeding: between)
+        _ = loop.sync { server.context = third }
+        try #expect(visit(server, options)?.session.isResumed == true)
+        #expect(seen.authorities.value == 3)
+      }
+    }
+
     // MARK: Files
 
-    @Test func `the files are checked before they are used`() throws {
+    @Test func `files that don't fit together make no context`() throws {
       func cause(_ change: (inout TLSSettings) -> Void) -> TLSError.Cause? {
         do throws(TLSError) {
           _ = try TLSContext(Certificates.settings("server", change))
@@ -164,9 +211,6 @@ extension WithRing {
         } catch { return error.cause }
       }
       #expect(cause { _ in } == nil)
-      #expect(cause { $0.certificate = "/nowhere.pem" } == .unreadable("open", ENOENT))
-      #expect(cause { $0.certificate = Certificates.directory } == .notAFile)
-      #expect(cause { $0.key = "/dev/zero" } == .notAFile)
       #expect(cause { $0.key = Certificates.file("other.key") } == .keyOfOtherCertificate)
       #expect(cause { $0.key = Certificates.file("locked.key") } == .keyNeedsPassphrase)
       let unlocked = cause {
@@ -198,17 +242,6 @@ extension WithRing {
           }
         }
       }
-      try write(String(repeating: "x", count: (1 << 20) + 1), odd)
-      #expect(cause { $0.certificate = odd } == .tooLarge)
-    }
-
-    @Test func `a key that everybody may read is refused, and the error says what to do`() throws {
-      let settings = Certificates.settings("other")
-      chmod(settings.key, 0o604)
-      defer { chmod(settings.key, 0o600) }
-      let error = #expect(throws: TLSError.self) { try TLSContext(settings) }
-      #expect(error?.cause == .keyIsPublic(0o604))
-      #expect(error?.description.contains("chmod 600") == true)
     }
 
     @Test func `a context says when its certificate ends`() throws {

@@ -1,3 +1,4 @@
+import Bytes
 import CTLSTesting
 import EventLoop
 import Glibc
@@ -21,6 +22,27 @@ enum Certificates {
     var settings = TLSSettings(certificate: file("\(name).pem"), key: file("\(name).key"))
     change(&settings)
     return settings
+  }
+}
+
+extension SecretBytes {
+  /// A file of the test's own; what isn't there is empty.
+  static func of(_ path: String) -> SecretBytes {
+    var bytes = [UInt8](repeating: 0, count: 64 << 10)
+    let file = fopen(path, "r")
+    defer { if let file { fclose(file) } }
+    let count = file.map { fread(&bytes, 1, bytes.count, $0) } ?? 0
+    return bytes.withUnsafeBytes { SecretBytes(copying: UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+  }
+}
+
+extension TLSContext {
+  /// Of the files that the settings name.
+  convenience init(_ settings: TLSSettings, succeeding earlier: TLSContext? = nil) throws(TLSError) {
+    let files = TLSFiles(
+      certificate: SecretBytes.of(settings.certificate), key: SecretBytes.of(settings.key),
+      clientCA: settings.clientCA.map { SecretBytes.of($0) })
+    try self.init(settings, files, succeeding: earlier)
   }
 }
 

@@ -86,6 +86,59 @@ import Testing
     #expect(!lines.joined().contains("secret-itself"))
   }
 
+  // MARK: TLS
+
+  private let tls = """
+    [tls]
+    certificate = "own.pem"
+    key = "own.key"
+    client_certificates = "optional"
+    client_ca = "clients.pem"
+
+    """
+
+  @Test(
+    arguments: [
+      ("own.pem", 0o600, "2: tls.certificate: own.pem: no usable PEM certificate ("),
+      ("own.key", 0o604, "3: tls.key: own.key: mode 0604 gives others access to a secret; chmod 600 own.key"),
+      ("own.key", 0o660, "3: tls.key: own.key: mode 0660 lets its group change a secret; chmod 600 own.key"),
+      (
+        "clients.pem", 0o606,
+        "5: tls.client_ca: clients.pem: mode 0606 lets everybody change it; chmod o-w clients.pem"
+      ),
+    ] as [(String, mode_t, String)])
+  func `files of TLS that are refused`(name: String, mode: mode_t, cause: String) throws {
+    var files: [String: (text: String, mode: mode_t)] = [:]
+    for file in ["own.pem", "own.key", "clients.pem"] { files[file] = ("nothing\n", 0o600) }
+    files[name]?.mode = mode
+    let lines = try refusal(tls, files: files)
+    #expect(lines.count == 1 && lines.first?.hasPrefix("engram.toml:\(cause)") == true, "\(lines)")
+    files[name] = nil
+    #expect(try refusal(tls, files: files).contains { $0.contains("\(name): No such file or directory") })
+  }
+
+  /// Between a look at a file and a second opening, another could be put there.
+  @Test func `each file of TLS is opened once`() throws {
+    let directory = try TemporaryDirectory()
+    let names = ["own.pem", "own.key", "clients.pem"]
+    for name in names { try write("\(directory.path)/\(name)", "nothing\n", 0o600) }
+    let watch = inotify_init1(Int32(IN_NONBLOCK | IN_CLOEXEC))
+    defer { close(watch) }
+    let places = names.map { inotify_add_watch(watch, "\(directory.path)/\($0)", UInt32(IN_OPEN)) }
+    #expect(throws: SettingsFailure.self) { try configuration(directory, tls) }
+    var opened: [Int32] = []
+    let eventBytes = MemoryLayout<inotify_event>.size
+    try withUnsafeTemporaryAllocation(byteCount: 64 * eventBytes, alignment: 8) { room in
+      let count = read(watch, room.baseAddress, room.count)
+      try #require(count > 0)
+      // Events of a watched file, not of a directory, bring no name.
+      for place in stride(from: 0, to: count, by: eventBytes) {
+        opened.append(room.load(fromByteOffset: place, as: inotify_event.self).wd)
+      }
+    }
+    #expect(opened.sorted() == places.sorted())
+  }
+
   @Test(arguments: [(0o600, true), (0o640, true), (0o644, false)] as [(mode_t, Bool)])
   func `shared secrets of a key file are secrets`(mode: mode_t, isTaken: Bool) throws {
     let keys = #"{"keys":[{"kty":"oct","alg":"HS256","k":"\#(String(repeating: "A", count: 43))"}]}"#

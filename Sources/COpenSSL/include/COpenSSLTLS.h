@@ -64,6 +64,9 @@ engram_tls_context *engram_tls_context_new(
 void engram_tls_context_free(engram_tls_context *context);
 /// When the server's certificate ends, in seconds since 1970; 0 if that can't be told.
 int64_t engram_tls_context_expires(const engram_tls_context *context);
+/// Whether each authority of clients' certificates of `earlier` is one of `context` too: what was verified against those
+/// is good here.
+bool engram_tls_context_keeps_authorities(const engram_tls_context *context, const engram_tls_context *earlier);
 
 // MARK: Sessions
 

@@ -28,6 +28,9 @@ extension Socket {
     return tls?.peerCertificate
   }
 
+  /// By which authorities that certificate was verified: `TLSContext.authorityGeneration`.
+  public var authorityGeneration: UInt64 { tls?.context.authorityGeneration ?? 0 }
+
   /// The handshake has its time from now on.
   func startHandshake() {
     guard let tls else { return }

@@ -1,3 +1,4 @@
+internal import Bytes
 internal import COpenSSL
 internal import Glibc
 internal import Synchronization
@@ -22,36 +23,47 @@ public final class TLSContext: Sendable {
   public let settings: TLSSettings
   /// When the certificate ends, in seconds since 1970.
   public let certificateExpires: Int64
+  /// Numbers the authorities of clients' certificates: that of the context before where each of its authorities is one
+  /// still, else the next. A certificate of a connection is as good as it was while its context's number is the latest.
+  public let authorityGeneration: UInt64
   nonisolated(unsafe) let raw: OpaquePointer
   let commons: TLSCommons
 
-  /// Reads the files and checks that they fit together. Blocking: for the main thread.
-  /// - Parameter earlier: the context that this one takes the place of. Its tickets stay good where clients must show the
-  ///   same certificates, and handshakes count together.
-  public init(_ settings: TLSSettings, succeeding earlier: TLSContext? = nil) throws(TLSError) {
-    let certificate = try PEMFile(settings.certificate, isSecret: false)
-    let key = try PEMFile(settings.key, isSecret: true)
+  /// Checks that the files fit together. Keeps none of them. An encrypted key takes its time: for the main thread.
+  /// - Parameters:
+  ///   - files: those that `settings` names.
+  ///   - earlier: the context that this one takes the place of. Its tickets stay good where clients must show the same
+  ///     certificates, and handshakes count together.
+  public init(
+    _ settings: TLSSettings, _ files: TLSFiles, succeeding earlier: TLSContext? = nil
+  ) throws(TLSError) {
+    defer { withExtendedLifetime(files) {} }
+    let (certificate, key) = (files.certificate.bytes, files.key.bytes)
     guard let commons = earlier?.commons ?? TLSCommons() else {
       throw TLSError(.outOfMemory("no ticket keys"), settings.certificate)
     }
     var options = engram_tls_options(
-      certificate: certificate.bytes.baseAddress, certificate_bytes: certificate.bytes.count,
-      key: key.bytes.baseAddress, key_bytes: key.bytes.count, passphrase: nil, client_ca: nil,
-      client_ca_bytes: 0,
+      certificate: certificate.baseAddress, certificate_bytes: certificate.count, key: key.baseAddress,
+      key_bytes: key.count, passphrase: nil, client_ca: nil, client_ca_bytes: 0,
       client_required: settings.clientCertificates == .required, only_13: settings.minimumVersion == .v13,
       resumption: settings.resumption)
-    if settings.clientCertificates == .off {
-      raw = try TLSContext.make(options, commons, settings)
-    } else {
-      guard let path = settings.clientCA else { throw TLSError(.clientCAMissing, settings.certificate) }
-      let authorities = try PEMFile(path, isSecret: false)
-      options.client_ca = UnsafeRawPointer(authorities.bytes.baseAddress)
-      options.client_ca_bytes = authorities.bytes.count
-      raw = try TLSContext.make(options, commons, settings)
+    if settings.clientCertificates != .off {
+      guard let authorities = files.clientCA?.bytes else {
+        throw TLSError(.clientCAMissing, settings.certificate)
+      }
+      options.client_ca = authorities.baseAddress
+      options.client_ca_bytes = authorities.count
     }
+    raw = try TLSContext.make(options, commons, settings)
     self.settings = settings
     self.commons = commons
     certificateExpires = engram_tls_context_expires(raw)
+    guard let earlier else {
+      authorityGeneration = 0
+      return
+    }
+    let keeps = engram_tls_context_keeps_authorities(raw, earlier.raw)
+    authorityGeneration = earlier.authorityGeneration + (keeps ? 0 : 1)
   }
 
   deinit { engram_tls_context_free(raw) }

@@ -1,4 +1,20 @@
-/// What a server's TLS is made from.
+public import Bytes
+
+/// The files that `TLSSettings` names, as they were read: by whom, and whether they may be trusted, is the caller's.
+public struct TLSFiles: Sendable {
+  public var certificate: SecretBytes
+  public var key: SecretBytes
+  /// Nil only while clients aren't asked for certificates.
+  public var clientCA: SecretBytes?
+
+  public init(certificate: SecretBytes, key: SecretBytes, clientCA: SecretBytes? = nil) {
+    self.certificate = certificate
+    self.key = key
+    self.clientCA = clientCA
+  }
+}
+
+/// What a server's TLS is made from. Paths are for messages: nobody here opens them.
 public struct TLSSettings: Sendable, Equatable {
   public enum Version: String, Sendable, CaseIterable {
     case v12 = "1.2"
@@ -15,7 +31,7 @@ public struct TLSSettings: Sendable, Equatable {
 
   /// Path of a PEM file: the server's certificate, then those between it and a root.
   public var certificate: String
-  /// Path of a PEM file: the certificate's key. Others may not read it.
+  /// Path of a PEM file: the certificate's key.
   public var key: String
   /// What the key is encrypted with.
   public var keyPassphrase: String?
