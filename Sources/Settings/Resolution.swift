@@ -65,10 +65,12 @@ struct Resolution {
     }
   }
 
-  /// What somebody may have meant; looked for as long as faults are shown: a file of noise has tens of thousands of keys.
+  /// Whether it is looked for what somebody may have meant: as long as faults are shown. A file of noise has tens of
+  /// thousands of keys.
+  private var isAdvising: Bool { faults.count + settings.warnings.count < SettingsFailure.shownMax }
+
   private func near(_ word: String, in candidates: [String]) -> String? {
-    guard faults.count + settings.warnings.count < SettingsFailure.shownMax else { return nil }
-    return Words.nearest(word, in: candidates)
+    isAdvising ? Words.nearest(word, in: candidates) : nil
   }
 
   /// Names what somebody may have meant.
@@ -79,6 +81,7 @@ struct Resolution {
     if case .table = node.content {
       what = "unknown section \"\(section.isEmpty ? "" : "\(section).")\(name)\""
     }
+    guard isAdvising else { return what }
     let inside = Schema.entries.filter { $0.section == section }.map(\.name)
     let subsections = (Schema.sections.map(\.name) + ["policy"]).filter { $0 != section }
     if let near = near(node.key, in: inside) { return "\(what); did you mean \"\(near)\"?" }
