@@ -231,6 +231,10 @@ class Unlimited(unittest.TestCase):
             self.assertEqual(client.get(f"/workunits/{context}").status, 200)
 
 
+# What a busy machine may take by itself, for all but one in ten answers.
+SLOW_SECONDS = 0.5
+
+
 class Healthy(unittest.TestCase):
     """The figures are `Perf`'s (rows `slow-clients` and `fair`); here, that nothing is off by orders."""
 
@@ -254,7 +258,7 @@ class Healthy(unittest.TestCase):
             finally:
                 for kind in kinds:
                     kind.stop()
-            self.assertLess(percentile(beside, 0.99), max(6 * percentile(alone, 0.99), 0.25))
+            self.assertLess(percentile(beside, 0.9), max(6 * percentile(alone, 0.9), SLOW_SECONDS))
 
     def test_an_agent_at_its_limit_doesnt_slow_another(self):
         limits = {"agent_requests_per_second": 40, "agent_request_burst": 40}
@@ -275,7 +279,7 @@ class Healthy(unittest.TestCase):
             for thread in threads:
                 thread.join(10)
             self.assertIn(429, statuses)
-            self.assertLess(percentile(beside, 0.99), max(6 * percentile(alone, 0.99), 0.25))
+            self.assertLess(percentile(beside, 0.9), max(6 * percentile(alone, 0.9), SLOW_SECONDS))
 
 
 if __name__ == "__main__":
