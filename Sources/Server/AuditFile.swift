@@ -28,7 +28,8 @@ final class AuditFile: Sendable {
       return
     }
     let creates = isTrial ? 0 : O_CREAT
-    let opened = open(path, O_WRONLY | O_APPEND | creates | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0o600)
+    // For reading too: how it ends.
+    let opened = open(path, O_RDWR | O_APPEND | creates | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0o600)
     if opened < 0 {
       let code = errno
       guard isTrial, code == ENOENT else { throw AuditFile.unopened(path, code) }
@@ -80,6 +81,19 @@ struct AuditOutlet: ~Copyable, Sendable {
   fileprivate init(descriptor: Int32, isOwned: Bool) {
     self.descriptor = descriptor
     self.isOwned = isOwned
+  }
+
+  /// Whether the file ends in the middle of a line; nil for what is no file. Blocks on its disk.
+  var endsInLine: Bool? {
+    guard isOwned else { return nil }
+    var status = stat()
+    var last: UInt8 = 0
+    guard fstat(descriptor, &status) == 0 else { return true }
+    guard status.st_size > 0 else { return false }
+    var count = 0
+    repeat { count = pread(descriptor, &last, 1, status.st_size - 1) } while count < 0 && errno == EINTR
+    // Somebody may have cut it meanwhile. What can't be read gets a line's end: two lines in one are worse than an empty one.
+    return count < 0 || count > 0 && last != UInt8(ascii: "\n")
   }
 
   deinit {

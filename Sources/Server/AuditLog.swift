@@ -187,19 +187,22 @@ final class AuditLog: AuditSink {
 struct AuditWriter: ~Copyable {
   private let logger: Logger
   private var outlet: AuditOutlet
-  /// A line was cut by a write that failed: the next begins on a line of its own.
-  private var isCut = false
+  /// A line was cut, by a write that failed or before this process began: the next begins on a line of its own.
+  private var isCut: Bool
   private var isFailing = false
 
+  /// Blocks on the file's disk.
   init(_ outlet: consuming AuditOutlet, logger: Logger) {
+    isCut = outlet.endsInLine ?? false
     self.outlet = outlet
     self.logger = logger
   }
 
-  /// From now on lines go there.
+  /// From now on lines go there. Blocks on the file's disk.
   mutating func adopt(_ next: consuming AuditOutlet) {
+    // Standard error doesn't say how it ends: it is as it was left.
+    isCut = next.endsInLine ?? (isCut && next.descriptor == outlet.descriptor)
     outlet = next
-    isCut = false
   }
 
   /// Closes the file.
@@ -228,7 +231,8 @@ struct AuditWriter: ~Copyable {
       return true
     }
     let cause = String(cString: strerror(errno))
-    isCut = written > 0 || isCut
+    // A single byte may be the end that a line was given which was cut before.
+    if written > 0 { isCut = !isCut || written > 1 }
     // Once, not for each line: what is lost is counted.
     if !isFailing { logger.error("audit lines can't be written: \(cause)") }
     isFailing = true

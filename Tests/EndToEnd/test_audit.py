@@ -9,6 +9,7 @@ import subprocess
 import time
 import unittest
 
+from faults import FileSystem
 from guarded import GuardedServer, token_of
 from harness import BINARY, NotReady, http_request, unit, until
 from websocket import WebSocket
@@ -182,7 +183,7 @@ class Audit(unittest.TestCase):
         other.touch()
         other.chmod(0o666)
         os.mkfifo(pipe, 0o600)
-        found = [(other, "lets others change it"), (pipe, "No such device or address"), (self.server.home, "Is a directory"),
+        found = [(other, "lets others change it"), (pipe, "no regular file"), (self.server.home, "Is a directory"),
                  ("/dev/full", "no regular file"), (self.server.home / "none" / "audit", "No such file or directory")]
         if os.geteuid() == 0:
             foreign.touch(0o600)
@@ -227,6 +228,43 @@ class Audit(unittest.TestCase):
         text = self.path.read_text()
         self.assertNotIn(secret, text)
         self.assertNotIn("the payload", text)
+
+    def test_a_line_cut_by_a_full_disk_stays_apart_from_the_next(self):
+        self.assertEqual(self.server.terminate(), 0)
+        disk = FileSystem(8)
+        self.addCleanup(disk.__exit__)
+        self.addCleanup(self.server.kill)
+        path = disk.path / "audit.log"
+        # The last page has room for the line of the start, and for some of the next one.
+        filling = json.dumps({"event": "filling", "text": ""})
+        path.write_text(filling[:-2] + "x" * (4096 - len(filling) - 1 - 100) + filling[-2:] + "\n")
+        path.chmod(0o600)
+        self.server.configure(audit={"file": str(path)})
+        self.server.start()
+        until(lambda: self.lines("start", path), what="the start")
+        disk.fill()
+
+        def ask(name):
+            with self.server.client() as client:
+                client.get("/contexts", {"X-Request-ID": name})
+
+        ask("cut")
+        until(lambda: not path.read_text().endswith("\n"), what="half a line")
+        self.server.reload()
+        (disk.path / "filler").unlink()
+        ask("whole")
+        until(lambda: '"request_id":"whole"' in path.read_text(), what="the line of another request")
+        until(lambda: '"event":"dropped"' in path.read_text(), what="the count of what was lost")
+        self.assertEqual(self.server.terminate(), 0)
+        texts = path.read_text().splitlines()
+        cut = [text for text in texts if not text.endswith("}")]
+        self.assertEqual(len(cut), 1, texts)
+        lines = [json.loads(text) for text in texts if text not in cut]
+        self.assertEqual(lines[-1]["event"], "stop")
+        written = [line for line in lines if line["event"] in ("start", "authentication_failure", "reload", "stop")]
+        lost = sum(line["count"] for line in lines if line["event"] == "dropped")
+        # Of the start, two requests, the reload and the stop.
+        self.assertEqual(len(written) + lost, 5, lines)
 
     def test_an_unusable_file_is_refused_at_start_and_by_the_check(self):
         self.assertEqual(self.server.terminate(), 0)

@@ -130,6 +130,39 @@ import Testing
     withExtendedLifetime(held) {}
   }
 
+  @Test(arguments: [("", ""), ("{}\n", "{}\n"), ("{}\n{\"ti", "{}\n{\"ti\n"), ("{", "{\n")])
+  func `a file that ends in half a line gets its end first`(before: String, kept: String) throws {
+    try append(before, to: "audit")
+    let log = try log("audit")
+    log.record(AuditEvent(.start, .success))
+    log.end()
+    let text = text("audit")
+    #expect(text.hasPrefix(kept + "{\"time\":") && text.dropFirst(kept.utf8.count).count { $0 == "\n" } == 1)
+  }
+
+  @Test func `a line that was cut before the same file is opened again stays apart from the next`() throws {
+    let log = try log("audit")
+    log.record(AuditEvent(.start, .success))
+    while text("audit").isEmpty { usleep(1000) }
+    // As a full disk leaves it.
+    try append("{\"time", to: "audit")
+    log.adopt(try file("audit"))
+    log.record(AuditEvent(.reload, .success))
+    log.end()
+    let lines = text("audit").split(separator: "\n", omittingEmptySubsequences: false)
+    #expect(lines.count == 4)
+    #expect(lines.dropFirst().first == "{\"time")
+    #expect(lines.dropFirst(2).first?.contains("\"reload\"") == true)
+  }
+
+  private func append(_ text: String, to name: String) throws {
+    let descriptor = open("\(directory.path)/\(name)", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
+    defer { close(descriptor) }
+    guard write(descriptor, text, text.utf8.count) == text.utf8.count else {
+      throw TestFailure("append to \(name): \(errno)")
+    }
+  }
+
   /// Whether this process has the file open.
   private func isOpen(_ name: String) -> Bool {
     var wanted = stat()
