@@ -1,4 +1,6 @@
-internal import Access
+public import Access
+internal import Engine
+internal import EventLoop
 internal import HTTP
 internal import Model
 
@@ -10,6 +12,18 @@ extension LoopServices {
     var event = event(.authenticationFailure, .failure, exchange)
     event.resource = Array(route.rawValue.utf8)
     event.reason = reason.rawValue
+    audit.record(event)
+  }
+
+  /// A handshake failed of the client's certificate: there is no request that could say more. One that isn't good counts
+  /// against its address like any bad credential; none doesn't, because any page can make its visitors' browsers come
+  /// without. Loop thread.
+  public func refusedCertificate(of address: ClientAddress, isMissing: Bool) {
+    if !isMissing { rates?.countFailure(of: address, now: engine.loop.now) }
+    guard let audit else { return }
+    var event = AuditEvent(.authenticationFailure, .failure)
+    event.address = address
+    event.reason = AuthenticationFailure.certificate.rawValue
     audit.record(event)
   }
 

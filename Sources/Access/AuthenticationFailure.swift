@@ -27,6 +27,8 @@ public enum AuthenticationFailure: String, Error, Sendable, CaseIterable {
   /// The claim or name that tells the agent is missing, or is no agent's id.
   case agent
   case roles
+  /// The TLS handshake failed of it: missing where one is demanded, of a foreign authority, ended, or without its key.
+  case certificate
   case malformedCertificate = "malformed_certificate"
   /// The certificate has no name of the kind that is asked for, or several.
   case certificateName = "certificate_name"

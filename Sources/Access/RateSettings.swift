@@ -109,11 +109,3 @@ public struct BrowserSettings: Sendable, Equatable {
 
   public init() {}
 }
-
-/// `[audit]`: where audit lines go.
-public struct AuditSettings: Sendable, Equatable {
-  /// Empty: among the lines of the log. `-`: to standard error, as they are. Else a path; lines are appended.
-  public var file = ""
-
-  public init() {}
-}

@@ -119,8 +119,10 @@ static engram_tls_failure failure_of(unsigned long error) {
   case SSL_R_HTTP_REQUEST:
   case SSL_R_HTTPS_PROXY_REQUEST: return ENGRAM_TLS_PLAIN_HTTP;
   case SSL_R_NO_APPLICATION_PROTOCOL: return ENGRAM_TLS_NO_PROTOCOL;
-  case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
-  case SSL_R_CERTIFICATE_VERIFY_FAILED: return ENGRAM_TLS_CLIENT_CERTIFICATE;
+  case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE: return ENGRAM_TLS_NO_CLIENT_CERTIFICATE;
+  case SSL_R_CERTIFICATE_VERIFY_FAILED:
+  // The one signature of a client's is by the key of the certificate that it showed: it doesn't have that.
+  case SSL_R_BAD_SIGNATURE: return ENGRAM_TLS_CLIENT_CERTIFICATE;
   case SSL_R_UNSUPPORTED_PROTOCOL:
   case SSL_R_VERSION_TOO_LOW:
   case SSL_R_NO_PROTOCOLS_AVAILABLE:

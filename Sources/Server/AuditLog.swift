@@ -4,7 +4,6 @@ internal import EventLoop
 internal import Glibc
 internal import Logging
 internal import Model
-internal import Settings
 internal import Synchronization
 internal import Telemetry
 
@@ -30,7 +29,7 @@ final class AuditLog: AuditSink {
     var entries: [Entry] = []
     var sieve = AuditSieve()
     var dropped: UInt64 = 0
-    var reopensWith: AuditSettings?
+    var next: AuditFile?
     var isEnding = false
   }
 
@@ -41,8 +40,8 @@ final class AuditLog: AuditSink {
   private let events: [Counter]
   private let lost: Counter
 
-  /// Opens the file and starts the thread. Throws if the file can't be opened, or isn't the server's alone to write.
-  init(_ settings: AuditSettings, logger: Logger, registry: Registry) throws(ServerFailure) {
+  /// Takes the file and starts the thread.
+  init(_ file: AuditFile, logger: Logger, registry: Registry) throws(ServerFailure) {
     self.logger = logger
     pending = Semaphore()
     events = AuditEvent.Kind.allCases.map { kind in
@@ -53,9 +52,7 @@ final class AuditLog: AuditSink {
     lost = registry.counter(
       "engram_audit_lost_total", "Audit lines that were lost: too many at once, or they could not be written."
     )
-    var writer = AuditWriter(logger: logger)
-    try writer.open(settings)
-    let body = ThreadBody(log: self, writer: writer)
+    let body = ThreadBody(log: self, writer: AuditWriter(file.take(), logger: logger))
     var thread = pthread_t()
     let failed = pthread_create(
       &thread, nil,
@@ -73,12 +70,16 @@ final class AuditLog: AuditSink {
     let log: AuditLog
     var writer: AuditWriter
 
-    init(log: AuditLog, writer: AuditWriter) {
+    init(log: AuditLog, writer: consuming AuditWriter) {
       self.log = log
       self.writer = writer
     }
 
-    func run() { log.run(&writer) }
+    func run() {
+      log.run(&writer)
+      writer.end()
+      log.ended.countDown()
+    }
   }
 
   // MARK: AuditSink
@@ -108,10 +109,10 @@ final class AuditLog: AuditSink {
     return queuedMax - reserved - (event.isAgentKnown ? 0 : reservedForAgents)
   }
 
-  /// Opens the file again, which somebody has moved away, or another one. Any thread; returns before it is done. If it
-  /// can't be taken, lines go where they went, and the log says so.
-  func reopen(_ settings: AuditSettings) {
-    state.withLock { $0.reopensWith = settings }
+  /// Has lines go to a file that was opened anew, because somebody has moved it away, or to another one. Any thread;
+  /// returns before they do.
+  func adopt(_ file: AuditFile) {
+    state.withLock { $0.next = file }
     pending.post()
   }
 
@@ -131,19 +132,15 @@ final class AuditLog: AuditSink {
       let isIdle = state.withLock { $0.sieve.isIdle && $0.dropped == 0 }
       if isIdle { pending.wait() } else { pending.wait(nanoseconds: AuditLog.tickNanoseconds) }
       var taken: [Entry] = []
-      var reopens: AuditSettings?
+      var next: AuditFile?
       state.withLock { state in
         swap(&taken, &state.entries)
         taken += AuditLog.summaries(&state)
-        reopens = state.reopensWith
-        state.reopensWith = nil
+        next = state.next
+        state.next = nil
         isEnding = state.isEnding
       }
-      if let reopens {
-        do throws(ServerFailure) { try writer.open(reopens) } catch {
-          logger.error("\(error): audit lines go where they went")
-        }
-      }
+      if let next { writer.adopt(next.take()) }
       for entry in taken where !writer.write(AuditLog.line(entry)) {
         // What a line counts that was lost itself is counted already.
         let count = entry.event.kind == .dropped ? entry.event.count : 1
@@ -151,8 +148,6 @@ final class AuditLog: AuditSink {
         state.withLock { $0.dropped += count }
       }
     }
-    writer.close()
-    ended.countDown()
   }
 
   private static func summaries(_ state: inout State) -> [Entry] {
@@ -188,58 +183,38 @@ final class AuditLog: AuditSink {
   }
 }
 
-/// Where lines go. Of the audit thread.
-struct AuditWriter: @unchecked Sendable {
+/// Writes lines. Of the audit thread.
+struct AuditWriter: ~Copyable {
   private let logger: Logger
-  /// -1: lines go into the log.
-  private var descriptor: Int32 = -1
-  private var ownsDescriptor = false
-  /// A line was cut by a write that failed: the next begins on a line of its own.
-  private var isCut = false
+  private var outlet: AuditOutlet
+  /// A line was cut, by a write that failed or before this process began: the next begins on a line of its own.
+  private var isCut: Bool
   private var isFailing = false
 
-  init(logger: Logger) { self.logger = logger }
-
-  /// Opens the file. Throws if it can't be, or if others could change what is written there, and keeps what it has then.
-  mutating func open(_ settings: AuditSettings) throws(ServerFailure) {
-    guard !settings.file.isEmpty, settings.file != "-" else {
-      close()
-      descriptor = settings.file.isEmpty ? -1 : STDERR_FILENO
-      return
-    }
-    // Not waiting for the reader of a pipe; and a pipe is refused.
-    let opened = Glibc.open(
-      settings.file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0o600)
-    guard opened >= 0 else {
-      let cause = String(cString: strerror(errno))
-      throw ServerFailure(EX_CANTCREAT, "audit.file: \(settings.file): can't be opened: \(cause)")
-    }
-    do throws(FileFault) {
-      let rights = try FileRights(of: opened, path: settings.file)
-      try rights.requireWitness()
-      if let doubt = rights.readersDoubt { logger.warning("audit.file: \(doubt)") }
-    } catch {
-      Glibc.close(opened)
-      throw ServerFailure(EX_CANTCREAT, "audit.file: \(error)")
-    }
-    close()
-    descriptor = opened
-    ownsDescriptor = true
+  /// Blocks on the file's disk.
+  init(_ outlet: consuming AuditOutlet, logger: Logger) {
+    isCut = outlet.endsInLine ?? false
+    self.outlet = outlet
+    self.logger = logger
   }
 
-  mutating func close() {
-    if ownsDescriptor { Glibc.close(descriptor) }
-    descriptor = -1
-    ownsDescriptor = false
-    isCut = false
+  /// From now on lines go there. Blocks on the file's disk.
+  mutating func adopt(_ next: consuming AuditOutlet) {
+    // Standard error doesn't say how it ends: it is as it was left.
+    isCut = next.endsInLine ?? (isCut && next.descriptor == outlet.descriptor)
+    outlet = next
   }
+
+  /// Closes the file.
+  mutating func end() { adopt(.log) }
 
   /// - Returns: whether all of it was written.
   mutating func write(_ line: [UInt8]) -> Bool {
-    guard descriptor >= 0 else {
+    guard outlet.descriptor >= 0 else {
       logger.notice("audit \(String(decoding: line.dropLast(), as: UTF8.self))")
       return true
     }
+    let descriptor = outlet.descriptor
     let whole = isCut ? [UInt8(ascii: "\n")] + line : line
     let written = whole.withUnsafeBytes { bytes in
       var at = 0
@@ -256,7 +231,8 @@ struct AuditWriter: @unchecked Sendable {
       return true
     }
     let cause = String(cString: strerror(errno))
-    isCut = written > 0 || isCut
+    // A single byte may be the end that a line was given which was cut before.
+    if written > 0 { isCut = !isCut || written > 1 }
     // Once, not for each line: what is lost is counted.
     if !isFailing { logger.error("audit lines can't be written: \(cause)") }
     isFailing = true

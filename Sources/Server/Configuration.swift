@@ -24,21 +24,25 @@ public struct Configuration: Sendable {
   public var caps = CapSettings()
   /// What pages of browsers may do.
   public var browser = BrowserSettings()
-  /// Where denials are written down.
-  public var audit = AuditSettings()
+  /// Where denials are written down. Whoever takes the configuration takes the open file with it, once.
+  var audit = AuditFile()
   /// Nil: the listener speaks plain HTTP.
   public var tls: TLSContext?
 
   public init() {}
 
-  /// Reads and checks the files that the settings name too: certificates, keys, tokens. Blocks.
+  /// Reads and checks the files that the settings name too: certificates, keys, tokens. Opens that of the audit. Blocks.
   /// - Parameters:
   ///   - generation: of the access control; each reload has the next.
   ///   - earlier: the TLS that a reload takes the place of.
+  ///   - isTrial: whether it is only to be seen if a server would take it: nothing is made then, and lines of an audit
+  ///     whose file isn't there go into the log.
   public init(
-    _ settings: Settings, version: String, generation: UInt64 = 1, succeeding earlier: TLSContext? = nil
+    _ settings: Settings, version: String, generation: UInt64 = 1, succeeding earlier: TLSContext? = nil,
+    isTrial: Bool = false
   ) throws(SettingsFailure) {
-    let security = try Security(settings, generation: generation, succeeding: earlier)
+    let security = try Security(
+      settings, generation: generation, succeeding: earlier, isTrial: isTrial)
     access = security.access
     let listen = settings.listenAddress
     address = listen.address
@@ -51,10 +55,11 @@ public struct Configuration: Sendable {
     rates = RateSettings(settings)
     caps = CapSettings(settings)
     browser = BrowserSettings(settings)
-    audit = AuditSettings(settings)
+    audit = security.audit
     tls = security.tls
     self.version = version
     self.settings = settings
+    if let doubt = audit.doubt { self.settings.warnings.append("\(Schema.auditFile.path): \(doubt)") }
   }
 
   /// Whether the address is this machine's own: the only place where a server without TLS and authentication

@@ -565,6 +565,10 @@ final class HTTPConnection: SocketDelegate, TimerTarget, @unchecked Sendable {
     uncharge()
   }
 
+  func socket(_ s: Socket, refusedCertificate isMissing: Bool) {
+    services.refusedCertificate(of: lease.address, isMissing: isMissing)
+  }
+
   func socketReachedEnd(_ s: Socket) {
     isEnded = true
     exchange.abandon()

@@ -10,18 +10,23 @@ struct Security {
   var access: AccessControl?
   /// Nil: connections are plain.
   var tls: TLSContext?
+  /// Where denials are written down.
+  var audit: AuditFile
 
   /// Reads and checks everything. All faults are told together.
   /// - Parameters:
   ///   - generation: of the access control that is made.
   ///   - earlier: the context that the new one takes the place of.
-  init(_ settings: Settings, generation: UInt64, succeeding earlier: TLSContext? = nil)
-    throws(SettingsFailure)
-  {
+  ///   - isTrial: whether nobody will be served: then no file is made.
+  init(
+    _ settings: Settings, generation: UInt64, succeeding earlier: TLSContext? = nil, isTrial: Bool = false
+  ) throws(SettingsFailure) {
     var reading = Reading(settings: settings)
     tls = reading.tls(succeeding: earlier)
     access = reading.access(generation: generation, authorities: tls?.authorityGeneration ?? 0)
     reading.checkBrowser()
+    // Last, because it is made if it isn't there: settings that are refused leave nothing behind.
+    audit = reading.audit(isTrial: isTrial || !reading.faults.isEmpty)
     guard reading.faults.isEmpty else { throw SettingsFailure(reading.faults, areContradictions: true) }
   }
 
@@ -80,6 +85,17 @@ struct Security {
       guard let certificate, let key else { return nil }
       return TLSFiles(
         certificate: certificate.contents, key: key.contents, clientCA: authorities?.contents)
+    }
+
+    // MARK: What is written down
+
+    mutating func audit(isTrial: Bool) -> AuditFile {
+      do throws(FileFault) {
+        return try AuditFile(settings[Schema.auditFile] ?? "", isTrial: isTrial)
+      } catch {
+        fault(Schema.auditFile, "\(error)")
+        return AuditFile()
+      }
     }
 
     // MARK: Who is asking, and what they may

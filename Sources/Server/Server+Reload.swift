@@ -40,7 +40,7 @@ extension Server {
     }
     generation += 1
     adopt(next)
-    for warning in new.warnings { logger.warning("\(warning)") }
+    for warning in next.settings.warnings { logger.warning("\(warning)") }
     for key in new.needingRestart(comparedWith: configuration.settings) {
       logger.warning("\(key) has changed, and takes effect after a restart")
     }

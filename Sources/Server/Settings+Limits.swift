@@ -1,7 +1,7 @@
 internal import Access
 internal import Settings
 
-// `[limits]`, `[browser]` and `[audit]` as those take them who act by them.
+// `[limits]` and `[browser]` as those take them who act by them.
 
 extension RateSettings {
   init(_ settings: Settings) {
@@ -44,12 +44,5 @@ extension BrowserSettings {
     corsOrigins = settings[Schema.corsOrigins]
     corsCredentials = settings[Schema.corsCredentials]
     corsMaxAgeSeconds = UInt64(settings[Schema.corsMaxAgeSeconds])
-  }
-}
-
-extension AuditSettings {
-  init(_ settings: Settings) {
-    self.init()
-    file = settings[Schema.auditFile] ?? ""
   }
 }

@@ -40,7 +40,7 @@ struct Traffic: Sendable {
 
 extension Server {
   /// Has every loop act by the limits and the rules for browsers of `next` from its next turn on, and audit lines go
-  /// where it says. Main thread; returns before the loops do.
+  /// to its file. Main thread; returns before the loops do.
   func adoptLimits(_ next: Configuration) {
     // Where the server listens doesn't change.
     let newer = Traffic(
@@ -59,6 +59,6 @@ extension Server {
     budget.setCaps(next.caps)
     let (engine, locks) = (engine, next.caps.locksPerAgentMax)
     engine.homeLoop.perform { engine.home.agentLocksMax = locks }
-    audit.reopen(next.audit)
+    audit.adopt(next.audit)
   }
 }

@@ -6,6 +6,11 @@ public struct FileFault: Error, Hashable, Sendable, CustomStringConvertible {
   public var path: String
   public var cause: String
 
+  public init(path: String, cause: String) {
+    self.path = path
+    self.cause = cause
+  }
+
   public var description: String { "\(path): \(cause)" }
 }
 

@@ -50,7 +50,7 @@ public struct Settings: Sendable {
   /// Sections that the file names, with the lines of their heads.
   var sections: [String: Origin] = [:]
   /// What an operator should look at, though it is no reason to refuse.
-  public internal(set) var warnings: [String] = []
+  public var warnings: [String] = []
 
   public subscript<Kind: SettingKind>(key: Key<Kind>) -> Kind { Kind(setting: self[key.entry].value) }
 

@@ -12,7 +12,7 @@ struct ConfigCommand: ParsableCommand {
       abstract: "Print what a server would be run with, and where each value comes from.",
       discussion: """
         Takes the options, the environment and the file of `engram serve`, and reads what the file names: certificates, \
-        keys, tokens. Prints TOML with secrets masked and exits with 0; or prints what is wrong, each with its file \
+        keys, tokens, and whether the audit can be written where it says. Prints TOML with secrets masked and exits with 0; or prints what is wrong, each with its file \
         and line, and exits with 78 (64 if only the command line is wrong). Nothing is served or changed.
         """)
 
@@ -21,8 +21,10 @@ struct ConfigCommand: ParsableCommand {
     func run() throws {
       do throws(SettingsFailure) {
         let settings = try options.source.load()
-        _ = try Configuration(settings, version: Version.text)
-        for warning in settings.warnings { Program.complain("engram config check: warning: \(warning)\n") }
+        let configuration = try Configuration(settings, version: Version.text, isTrial: true)
+        for warning in configuration.settings.warnings {
+          Program.complain("engram config check: warning: \(warning)\n")
+        }
         print(settings.text, terminator: "")
       } catch {
         Program.complain(error.lines.map { "engram config check: \($0)\n" }.joined())

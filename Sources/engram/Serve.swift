@@ -34,7 +34,7 @@ struct Serve: ParsableCommand {
     let format = LogFormat(rawValue: settings[Schema.logFormat]) ?? .text
     var logger = Logger(label: "engram") { _ in LineLogHandler(format: format) }
     logger.logLevel = Logger.Level(rawValue: settings[Schema.logLevel]) ?? .info
-    for warning in settings.warnings { logger.warning("\(warning)") }
+    for warning in configuration.settings.warnings { logger.warning("\(warning)") }
     do throws(ServerFailure) {
       try Program(source, configuration, logger).run()
     } catch {

@@ -1,17 +1,20 @@
 """Certificates for a test, made by the openssl command line: an authority, servers, and clients good and bad."""
 
+import base64
 import os
 import pathlib
+import shutil
 import subprocess
 
 NAMES = "subjectAltName=DNS:localhost,IP:127.0.0.1"
 CLIENT_NAMES = "subjectAltName=URI:urn:agent:anna,DNS:anna.example,email:anna@example.org"
 
 
-def openssl(*arguments, cwd=None, data=None, check=True):
-    """Runs the command line; returns what it said."""
+def openssl(*arguments, cwd=None, data=None, check=True, quiet=False):
+    """Runs the command line; returns what it said, without its remarks if `quiet`."""
     done = subprocess.run(
-        ["openssl", *arguments], cwd=cwd, input=data, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+        ["openssl", *arguments], cwd=cwd, input=data, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL if quiet else subprocess.STDOUT,
+        timeout=60)
     if check and done.returncode != 0:
         raise AssertionError(f"openssl {' '.join(arguments)}: {done.stdout.decode(errors='replace')}")
     return done.stdout
@@ -47,4 +50,16 @@ class Authority:
         openssl(
             "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out",
             f"{name}.pem", "-days", str(days), "-extfile", f"{name}.ext", cwd=self.directory)
+        return self.path(f"{name}.pem"), self.path(f"{name}.key")
+
+    def steal(self, name, of):
+        """Makes a pair of the certificate of `of`, and a key that says it were its own, and isn't: what it signs is no good."""
+        self._key(name)
+        shutil.copyfile(self.path(f"{of}.pem"), self.path(f"{name}.pem"))
+        der = [openssl("ec", "-in", f"{key}.key", "-outform", "DER", cwd=self.directory, quiet=True) for key in (name, of)]
+        # The public point of P-256 is the last 65 bytes (RFC 5915), and what a certificate's key is compared by.
+        stolen = der[0][:-65] + der[1][-65:]
+        text = base64.encodebytes(stolen).decode()
+        pathlib.Path(self.path(f"{name}.key")).write_text(
+            f"-----BEGIN EC PRIVATE KEY-----\n{text}-----END EC PRIVATE KEY-----\n")
         return self.path(f"{name}.pem"), self.path(f"{name}.key")

@@ -69,7 +69,7 @@ class FileSystem:
         with open(self.path / "filler", "ab") as file:
             size = os.fstat(file.fileno()).st_size
             # The last blocks go in small steps: a file needs some for its own map.
-            for step in (64 << 20, 1 << 20, 1 << 16, 1 << 12):
+            for step in (64 << 20, 1 << 20, 1 << 16, 1 << 12, 1 << 10):
                 while self.free >= leave + step:
                     try:
                         os.posix_fallocate(file.fileno(), size, step)

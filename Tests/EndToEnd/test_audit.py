@@ -2,13 +2,16 @@
 
 import json
 import os
+import re
 import signal
 import stat
+import subprocess
 import time
 import unittest
 
+from faults import FileSystem
 from guarded import GuardedServer, token_of
-from harness import NotReady, http_request, unit, until
+from harness import BINARY, NotReady, http_request, unit, until
 from websocket import WebSocket
 
 ALLOWED = ["context:read", "context:write", "lock:read", "lock:acquire"]
@@ -160,24 +163,51 @@ class Audit(unittest.TestCase):
         self.assertEqual(self.server.terminate(), 0)
         for mode in (0o666, 0o660):
             self.path.chmod(mode)
-            with self.assertRaisesRegex(NotReady, "exit 73"):
+            with self.assertRaisesRegex(NotReady, "exit 78"):
                 self.server.start()
             said = "".join(self.server.stderr)
-            self.assertIn(f"audit.file: {self.path}: mode 0{mode:o} lets others change it; chmod go-w {self.path}", said)
+            self.assertIn(f"{self.place()}: audit.file: {self.path}: mode 0{mode:o} lets others change it; "
+                          f"chmod go-w {self.path}", said)
         self.path.chmod(0o644)
         self.server.start()
         self.assertTrue(any("lets everybody read it" in line for line in self.server.stderr))
 
-    def test_a_reload_takes_no_file_that_others_may_write(self):
-        other = self.server.home / "other.log"
+    def place(self):
+        """Where the configuration names the file."""
+        lines = self.server.file.read_text().splitlines()
+        return f"{self.server.file}:{lines.index('[audit]') + 2}"
+
+    def unusable(self):
+        """Files that are none for an audit, each with what is said of it."""
+        other, pipe, foreign = (self.server.home / name for name in ("other.log", "pipe", "foreign"))
         other.touch()
         other.chmod(0o666)
-        self.server.reload(audit={"file": str(other)})
-        until(lambda: any("audit lines go where they went" in line for line in self.server.stderr))
-        with self.server.client() as client:
-            client.get("/contexts", {"X-Request-ID": "after"})
-        self.line("authentication_failure", request_id="after")
+        os.mkfifo(pipe, 0o600)
+        found = [(other, "lets others change it"), (pipe, "no regular file"), (self.server.home, "Is a directory"),
+                 ("/dev/full", "no regular file"), (self.server.home / "none" / "audit", "No such file or directory")]
+        if os.geteuid() == 0:
+            foreign.touch(0o600)
+            os.chown(foreign, 4242, -1)
+            found.append((foreign, "belongs to the user 4242"))
+        return found
+
+    def test_a_reload_with_an_unusable_file_takes_nothing(self):
+        for path, cause in self.unusable():
+            with self.subTest(path=path):
+                before = len(self.server.stderr), len(self.lines("reload"))
+                # A limit that would be seen at once.
+                self.server.reload(audit={"file": str(path)}, limits={"agent_requests_per_second": 1})
+                said = "".join(self.server.stderr[before[0]:])
+                self.assertRegex(said, re.escape(f"reload refused, everything stays as it was: {self.place()}: audit.file: ")
+                                 + ".*" + re.escape(cause))
+                self.assertNotIn("reloaded", said)
+                until(lambda: len(self.lines("reload")) > before[1], what="the line of the reload")
+                self.assertEqual(self.lines("reload")[-1]["result"], "failure")
+                with self.server.of("anna") as anna:
+                    self.assertEqual({anna.get("/contexts").status for _ in range(10)}, {200})
+        other = self.server.home / "other.log"
         self.assertEqual(other.read_text(), "")
+        self.server.configure(audit={"file": str(other)}, limits={})
         # Once it is good, it is taken.
         other.chmod(0o600)
         self.server.reload()
@@ -199,15 +229,68 @@ class Audit(unittest.TestCase):
         self.assertNotIn(secret, text)
         self.assertNotIn("the payload", text)
 
-    def test_a_full_disk_stops_nothing_and_is_told(self):
-        """/dev/full takes nothing: but it is no file, and is refused; so is a directory."""
-        for path in ("/dev/full", str(self.server.home)):
-            server = GuardedServer({"audit": {"file": path}}, start=False)
-            try:
-                with self.assertRaisesRegex(NotReady, "exit 73"):
-                    server.start()
-            finally:
-                server.discard()
+    def test_a_line_cut_by_a_full_disk_stays_apart_from_the_next(self):
+        self.assertEqual(self.server.terminate(), 0)
+        disk = FileSystem(8)
+        self.addCleanup(disk.__exit__)
+        self.addCleanup(self.server.kill)
+        path = disk.path / "audit.log"
+        # The last page has room for the line of the start, and for some of the next one.
+        filling = json.dumps({"event": "filling", "text": ""})
+        path.write_text(filling[:-2] + "x" * (4096 - len(filling) - 1 - 100) + filling[-2:] + "\n")
+        path.chmod(0o600)
+        self.server.configure(audit={"file": str(path)})
+        self.server.start()
+        until(lambda: self.lines("start", path), what="the start")
+        disk.fill()
+
+        def ask(name):
+            with self.server.client() as client:
+                client.get("/contexts", {"X-Request-ID": name})
+
+        ask("cut")
+        until(lambda: not path.read_text().endswith("\n"), what="half a line")
+        self.server.reload()
+        (disk.path / "filler").unlink()
+        ask("whole")
+        until(lambda: '"request_id":"whole"' in path.read_text(), what="the line of another request")
+        until(lambda: '"event":"dropped"' in path.read_text(), what="the count of what was lost")
+        self.assertEqual(self.server.terminate(), 0)
+        texts = path.read_text().splitlines()
+        cut = [text for text in texts if not text.endswith("}")]
+        self.assertEqual(len(cut), 1, texts)
+        lines = [json.loads(text) for text in texts if text not in cut]
+        self.assertEqual(lines[-1]["event"], "stop")
+        written = [line for line in lines if line["event"] in ("start", "authentication_failure", "reload", "stop")]
+        lost = sum(line["count"] for line in lines if line["event"] == "dropped")
+        # Of the start, two requests, the reload and the stop.
+        self.assertEqual(len(written) + lost, 5, lines)
+
+    def test_an_unusable_file_is_refused_at_start_and_by_the_check(self):
+        self.assertEqual(self.server.terminate(), 0)
+        for path, cause in self.unusable():
+            with self.subTest(path=path):
+                self.server.configure(audit={"file": str(path)})
+                with self.assertRaisesRegex(NotReady, "exit 78"):
+                    self.server.start()
+                done = self.check()
+                self.assertEqual(done.returncode, 78)
+                for said in ("".join(self.server.stderr), done.stderr):
+                    self.assertRegex(said, re.escape(f"{self.place()}: audit.file: ") + ".*" + re.escape(cause))
+
+    def test_the_check_makes_no_file(self):
+        fresh = self.server.home / "fresh.log"
+        self.server.configure(audit={"file": str(fresh)})
+        self.assertEqual(self.check().returncode, 0)
+        self.assertFalse(fresh.exists())
+        before = self.path.read_text(), self.path.stat().st_mtime_ns
+        self.server.configure(audit={"file": str(self.path)})
+        self.assertEqual(self.check().returncode, 0)
+        self.assertEqual((self.path.read_text(), self.path.stat().st_mtime_ns), before)
+
+    def check(self):
+        return subprocess.run(
+            [BINARY, "config", "check", "--config", str(self.server.file)], capture_output=True, text=True, timeout=60)
 
 
 class WithoutAFile(unittest.TestCase):

@@ -343,10 +343,11 @@ class TLSTests(unittest.TestCase):
 class TLSMutualTests(unittest.TestCase):
     """Client certificates, asked for and demanded."""
 
-    def serve(self, wanted):
+    def serve(self, wanted, more=""):
         directory = scratch_directory()
         authority = Authority(os.path.join(directory, "clients"))
-        site = Site(client_certificates=wanted, client_ca=authority.certificate)
+        site = Site(client_certificates=wanted, client_ca=authority.certificate, more=more)
+        self.stolen = lambda: authority.steal("stolen", of="anna")
         self.addCleanup(shutil.rmtree, directory, True)
         self.addCleanup(site.discard)
         good = authority.issue("anna", certificates.CLIENT_NAMES)
@@ -376,6 +377,53 @@ class TLSMutualTests(unittest.TestCase):
             self.assertEqual(failed, 0 if wanted == "required" else 4)
             said = site.s_client("-cert", good[0], "-key", good[1])
             self.assertIn("CN = Test Authority", said.split("Acceptable client certificate CA names")[1])
+
+    def test_refused_certificates_are_lines_of_the_audit(self):
+        for wanted in ("optional", "required"):
+            home = scratch_directory()
+            self.addCleanup(shutil.rmtree, home, True)
+            audit = pathlib.Path(home, "audit.log")
+            site, good, ended, foreign = self.serve(wanted, toml({"audit": {"file": str(audit)}}))
+            lines = lambda: [json.loads(line) for line in audit.read_text().splitlines()
+                             if "authentication_failure" in line]
+            refused = [ended, foreign, self.stolen()] + ([None] if wanted == "required" else [])
+            expected = 0
+            for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+                for certificate in refused:
+                    with self.subTest(wanted=wanted, version=version.name, certificate=certificate):
+                        self.assertIsNone(self.status(site, certificate, version))
+                        expected += 1
+                        until(lambda: len(lines()) == expected, what=f"line {expected} of {lines()}")
+                        line = lines()[-1]
+                        line.pop("time")
+                        self.assertEqual(line, {"event": "authentication_failure", "result": "failure",
+                                                "address": "127.0.0.1", "reason": "certificate"})
+            # What isn't about a certificate is noise, and who is let in is no failure.
+            self.assertEqual(site.curl("/healthz", scheme="http")[0], 0)
+            site.s_client("-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0")
+            with site.server.raw() as raw:
+                raw.send(b"\x16\x03\x01\x00\x05\x09\x00\x00\x01\x00")
+                while raw._more():
+                    pass
+            self.assertEqual(self.status(site, good, ssl.TLSVersion.TLSv1_3), 200)
+            self.assertEqual(site.server.terminate(), 0)
+            self.assertEqual(len(lines()), expected)
+
+    def test_bad_certificates_count_against_their_address(self):
+        site, good, _, foreign = self.serve("required", toml({
+            "auth": {"providers": ["mtls"]}, "limits": {"address_failures_per_second": 1, "address_failure_burst": 5}}))
+
+        def answer(certificate, volley):
+            """What comes of a good certificate after so many handshakes with another one, or without."""
+            for _ in range(volley):
+                self.assertIsNone(self.status(site, certificate, ssl.TLSVersion.TLSv1_3))
+            with site.client(site.context(good)) as client:
+                return client.get("/contexts").status
+
+        # A page can make its visitors' browsers come without one.
+        self.assertEqual(answer(None, 20), 200)
+        # A volley on a slow machine may take so long that the address may fail again.
+        until(lambda: answer(foreign, 10) == 429, what="the limit")
 
     def test_curl_with_a_certificate(self):
         site, good, _, _ = self.serve("required")

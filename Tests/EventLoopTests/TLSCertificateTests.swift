@@ -84,6 +84,7 @@ extension WithRing {
         #expect(seen.certificate.value == nil)
         #expect(
           eventually { loop.counters.tls.failures(.clientCertificate) == (wanted == .optional ? 0 : 1) })
+        #expect(eventually { server.refused.value == (wanted == .optional ? [] : [true]) })
       }
     }
 
@@ -96,8 +97,23 @@ extension WithRing {
           options.certificate = name
           try #expect(visit(server, options) == nil)
           #expect(eventually { loop.counters.tls.failures(.clientCertificate) == 1 })
+          #expect(eventually { server.refused.value == [false] })
           #expect(server.received.load(ordering: .relaxed) == 0)
         }
+      }
+    }
+
+    @Test func `what fails of something else is no refused certificate`() throws {
+      try with(TLSContext(settings(.required))) { _, server, _ in
+        try #expect(visit(server, ClientOptions(certificate: "client", versions: 0x0302...0x0302)) == nil)
+        try #expect(visit(server, ClientOptions(certificate: "client", protocols: ["h2"])) == nil)
+        let noise = try #require(Client(port: server.port))
+        // A record with a message that no client begins with.
+        noise.send([22, 3, 1, 0, 5, 9, 0, 0, 1, 0])
+        noise.shutdownSending()
+        _ = noise.receive(100)
+        #expect(eventually { server.closed.value.count == 3 })
+        #expect(server.refused.value == [])
       }
     }
 

@@ -256,6 +256,8 @@ final class Server: ListenerDelegate, SocketDelegate, @unchecked Sendable {
   let accepted = Atomic<Int>(0)
   let received = Atomic<Int>(0)
   let closed = Shared<[SocketCloseReason]>([])
+  /// Clients' certificates that the handshake failed of: whether it was for want of one.
+  let refused = Shared<[Bool]>([])
 
   init(_ loop: EventLoop) throws {
     self.loop = loop
@@ -287,6 +289,8 @@ final class Server: ListenerDelegate, SocketDelegate, @unchecked Sendable {
     received.add(bytes.count, ordering: .relaxed)
     return onReceive(self, s, bytes, buffer)
   }
+
+  func socket(_ s: Socket, refusedCertificate isMissing: Bool) { refused.change { $0.append(isMissing) } }
 
   func socketReachedEnd(_ s: Socket) { onEnd(self, s) }
 

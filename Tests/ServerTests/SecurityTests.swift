@@ -52,6 +52,47 @@ import Testing
   private let tokens = "[auth]\nproviders = [\"token\"]\n[auth.token]\nfile = \"tokens\"\n"
   private let line = "anna:worker:" + String(repeating: "ab", count: 32) + "\n"
 
+  @Test(
+    arguments: [
+      ("audit", 0o666, "mode 0666 lets others change it; chmod go-w audit"),
+      (".", nil, "can't be opened: Is a directory"), ("/dev/full", nil, "no regular file"),
+      ("none/audit", nil, "can't be opened: No such file or directory"),
+    ] as [(String, mode_t?, String)])
+  func `an audit that can't be written is a fault of its line`(path: String, mode: mode_t?, cause: String)
+    throws
+  {
+    let files = mode.map { ["audit": (text: "", mode: $0)] } ?? [:]
+    let lines = try refusal("[audit]\nfile = \"\(path)\"\n", files: files)
+    #expect(lines.count == 1)
+    #expect(lines.first?.hasPrefix("engram.toml:2: audit.file: ") == true)
+    #expect(lines.first?.hasSuffix(cause) == true, "\(lines)")
+    // Together with what else is wrong.
+    #expect(try refusal("[audit]\nfile = \"\(path)\"\n" + tokens, files: files).count == 2)
+  }
+
+  @Test(.timeLimit(.minutes(1))) func `nobody waits for the other end of a pipe`() throws {
+    let directory = try TemporaryDirectory()
+    try #require(mkfifo("\(directory.path)/pipe", 0o600) == 0)
+    #expect(throws: SettingsFailure.self) { try configuration(directory, "[audit]\nfile = \"pipe\"\n") }
+  }
+
+  @Test func `refused settings make no audit`() throws {
+    let directory = try TemporaryDirectory()
+    let audit = "[audit]\nfile = \"audit\"\n"
+    #expect(throws: SettingsFailure.self) { try configuration(directory, audit + tokens) }
+    #expect(access("\(directory.path)/audit", F_OK) != 0)
+    _ = try configuration(directory, audit)
+    #expect(access("\(directory.path)/audit", F_OK) == 0)
+  }
+
+  @Test func `what is odd about an audit is a warning of the settings`() throws {
+    let directory = try TemporaryDirectory()
+    let made = try configuration(
+      directory, "[audit]\nfile = \"audit\"\n", files: ["audit": ("", 0o644)])
+    #expect(made.settings.warnings.count == 1)
+    #expect(made.settings.warnings.first?.hasPrefix("audit.file: \(directory.path)/audit: mode 0644") == true)
+  }
+
   @Test func withoutProvidersAuthenticationIsOff() throws {
     let directory = try TemporaryDirectory()
     #expect(try configuration(directory, "[server]\nloops = 1\n").access == nil)

@@ -95,7 +95,9 @@ typedef enum {
   ENGRAM_TLS_NOTHING_IN_COMMON,
   /// ALPN without `http/1.1`.
   ENGRAM_TLS_NO_PROTOCOL,
-  /// The client's certificate is missing or not good.
+  /// The client showed no certificate, and must.
+  ENGRAM_TLS_NO_CLIENT_CERTIFICATE,
+  /// The client's certificate is not good, or not its own.
   ENGRAM_TLS_CLIENT_CERTIFICATE,
   /// The peer sent an alert: it refuses us.
   ENGRAM_TLS_PEER_ALERT,

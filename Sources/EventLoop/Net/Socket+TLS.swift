@@ -210,6 +210,7 @@ extension Socket {
   private func fail(_ tls: TLSSession, _ failure: TLSFailure?) {
     if let failure { loop.counters.tls.add(failure) } else { loop.counters.tls.broken.add() }
     if failure == .plainHTTP { Socket.answerPlainHTTP(tls) }
+    if failure == .clientCertificate { delegate?.socket(self, refusedCertificate: tls.lacksCertificate) }
     tls.end(failed: true)
     tls.unfeed()
     loop.cancel(tls.deadline)

@@ -24,6 +24,9 @@ public enum SocketCloseReason: Equatable, Sendable {
 
 /// Told what happens to a socket. Loop thread, never inside a call to the socket.
 public protocol SocketDelegate: AnyObject {
+  /// The handshake fails of the client's certificate; nothing was received, and the end follows. By default nothing.
+  /// - Parameter isMissing: none was shown where one is demanded; else one was that isn't good.
+  func socket(_ s: Socket, refusedCertificate isMissing: Bool)
   /// `bytes` arrived. They are lent: valid until this returns, or until `buffer` is recycled if it is kept.
   func socket(
     _ s: Socket, received bytes: UnsafeMutableRawBufferPointer, buffer: ReceiveBufferID
@@ -34,6 +37,10 @@ public protocol SocketDelegate: AnyObject {
   func socketDrained(_ s: Socket)
   /// The last call, exactly once: all operations have completed and the descriptor is closed.
   func socketClosed(_ s: Socket, reason: SocketCloseReason)
+}
+
+extension SocketDelegate {
+  public func socket(_ s: Socket, refusedCertificate isMissing: Bool) {}
 }
 
 /// One connection, confined to its loop. Holds no buffers while idle: received bytes lie in the loop's buffer

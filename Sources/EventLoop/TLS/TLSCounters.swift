@@ -8,7 +8,7 @@ public enum TLSFailure: String, Sendable, CaseIterable {
   case nothingInCommon = "nothing_in_common"
   /// ALPN without `http/1.1`.
   case noProtocol = "no_protocol"
-  /// The client's certificate is missing, or not good.
+  /// The client's certificate is missing, not good, or not its own.
   case clientCertificate = "client_certificate"
   /// The peer sent an alert: it doesn't trust our certificate, say.
   case refusedByPeer = "refused_by_peer"

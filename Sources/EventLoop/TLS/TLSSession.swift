@@ -202,12 +202,15 @@ final class TLSSession {
     case ENGRAM_TLS_PLAIN_HTTP: .plainHTTP
     case ENGRAM_TLS_NOTHING_IN_COMMON: .nothingInCommon
     case ENGRAM_TLS_NO_PROTOCOL: .noProtocol
-    case ENGRAM_TLS_CLIENT_CERTIFICATE: .clientCertificate
+    case ENGRAM_TLS_NO_CLIENT_CERTIFICATE, ENGRAM_TLS_CLIENT_CERTIFICATE: .clientCertificate
     case ENGRAM_TLS_PEER_ALERT: .refusedByPeer
     case ENGRAM_TLS_INTERNAL: .internal
     default: .malformed
     }
   }
+
+  /// Whether what the handshake failed of is that the client showed no certificate, rather than a bad one.
+  var lacksCertificate: Bool { engram_tls_session_failure(raw) == ENGRAM_TLS_NO_CLIENT_CERTIFICATE }
 
   var isResumed: Bool { engram_tls_session_is_resumed(raw) }
 
