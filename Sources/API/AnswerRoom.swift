@@ -24,13 +24,15 @@ public struct AnswerRoom: Sendable, Equatable {
 
   var isFull: Bool { waiting >= most }
 
-  /// Whether an answer of `bytes` may be given to somebody of whose answers `held` bytes wait. Who holds nothing is
-  /// given one, whatever its size.
-  func admits(_ bytes: Int, held: Int) -> Bool {
+  /// Whether an answer of `bytes` may be given to somebody of whose answers `held` bytes wait, which is looked up where
+  /// room is scarce only. Who holds nothing is given one, whatever its size.
+  func admits(_ bytes: Int, held: @autoclosure () -> Int) -> Bool {
     if !isScarce { return true }
-    return !isFull && (held == 0 || bytes <= shareBytes - held)
+    if isFull { return false }
+    let held = held()
+    return held == 0 || bytes <= shareBytes - held
   }
 
   /// Whether somebody of whose answers `held` bytes wait has to read at a pace.
-  func presses(held: Int) -> Bool { isFull || (isScarce && held > shareBytes) }
+  func presses(held: @autoclosure () -> Int) -> Bool { isFull || (isScarce && held() > shareBytes) }
 }

@@ -134,16 +134,10 @@ public final class ConnectionLease: BodyBudget {
   }
 
   /// Whether an answer of so many bytes may be begun.
-  public func admitsAnswer(of bytes: Int) -> Bool {
-    let room = pool.answers
-    return !room.isScarce || room.admits(bytes, held: heldAnswerBytes)
-  }
+  public func admitsAnswer(of bytes: Int) -> Bool { pool.answers.admits(bytes, held: heldAnswerBytes) }
 
   /// Whether the peer has to take what waits at a pace, since others need the room.
-  public var isPressed: Bool {
-    let room = pool.answers
-    return room.isScarce && room.presses(held: heldAnswerBytes)
-  }
+  public var isPressed: Bool { pool.answers.presses(held: heldAnswerBytes) }
 
   // MARK: The end
 

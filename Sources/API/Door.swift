@@ -98,8 +98,7 @@ extension LoopServices {
   }
 
   private func deny(_ exchange: Exchange, _ reason: String, _ detail: String) -> Problem {
-    let route = exchange.findRoute()?.name
-    auditDenial(exchange, nil, .route(route?.taking(exchange.head.method) ?? .none), reason: reason)
+    auditDenial(exchange, nil, .route(exchange.routeName ?? .none), reason: reason)
     return Problem(.permissionDenied, detail)
   }
 
@@ -190,7 +189,7 @@ extension LoopServices {
     // Of chunks that nobody has counted yet: who is in debt for earlier ones doesn't send more.
     case .chunked: costs.bytes = 1
     }
-    let route = exchange.findRoute()?.name.taking(exchange.head.method)
+    let route = exchange.routeName
     switch route {
     case .createUnit: costs.publishes = 1
     case .search, .searchRelationships, .relationships: costs.searches = 1
@@ -201,7 +200,7 @@ extension LoopServices {
 
   /// An orchestrator that gets no answer ends the server; these answers cost nothing. Only as probes ask.
   private static func isProbe(_ exchange: Exchange) -> Bool {
-    switch exchange.findRoute()?.name.taking(exchange.head.method) {
+    switch exchange.routeName {
     case .livez, .readyz, .healthz: !exchange.hasBody
     default: false
     }

@@ -126,6 +126,9 @@ public final class Exchange {
     return route
   }
 
+  /// The route that answers the request: that of its path which takes its method. Nil: none does.
+  var routeName: Route.Name? { findRoute()?.name.taking(head.method) }
+
   func bytes(_ run: ByteRun) -> UnsafeRawBufferPointer { run.bytes(in: headBytes) }
 
   /// Whether the answer to an append may leave out what was appended (RFC 7240).

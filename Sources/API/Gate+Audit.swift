@@ -75,8 +75,7 @@ extension LoopServices {
   func outlived(_ exchange: Exchange, _ detail: String) -> Problem {
     let isKnown = exchange.caller.principal != nil
     if isKnown { exchange.bearsCredential = true }
-    let route = exchange.findRoute()?.name.taking(exchange.head.method)
-    auditFailure(exchange, isKnown ? .expired : .missing, route ?? .none)
+    auditFailure(exchange, isKnown ? .expired : .missing, exchange.routeName ?? .none)
     return Problem(.unauthenticated, detail)
   }
 

@@ -16,7 +16,7 @@ extension LoopServices {
       exchange.refusal = refusal(exchange, access)
     }
     // Where a stream begins, nothing of the request may be left over.
-    if exchange.refusal == nil, exchange.hasBody, name(exchange) == .stream {
+    if exchange.refusal == nil, exchange.hasBody, exchange.routeName == .stream {
       exchange.refusal = Problem(.invalidRequest, "a stream is asked for without a body")
     }
     return exchange.refusal
@@ -24,7 +24,7 @@ extension LoopServices {
 
   /// Whether somebody will read the body of a request that `admit` let in. Any other isn't waited for.
   public func readsBody(_ exchange: Exchange) -> Bool {
-    !exchange.isPreflight && name(exchange)?.takesBody ?? false
+    !exchange.isPreflight && exchange.routeName?.takesBody ?? false
   }
 
   /// Looks at a request again whose body came later than its head: by now its credential may have ended, or another
@@ -33,7 +33,7 @@ extension LoopServices {
     guard exchange.refusal == nil, let before = exchange.caller.permissions else { return }
     do throws(Problem) {
       try renewCaller(exchange)
-      guard let route = exchange.findRoute(), let name = name(exchange),
+      guard let route = exchange.findRoute(), let name = exchange.routeName,
         let permissions = exchange.caller.permissions, permissions !== before
       else { return }
       exchange.refusal = denial(exchange, name, route.subject, permissions)
@@ -42,21 +42,16 @@ extension LoopServices {
     }
   }
 
-  private func name(_ exchange: Exchange) -> Route.Name? {
-    exchange.findRoute()?.name.taking(exchange.head.method)
-  }
-
   /// Answers a request that `admit` refused. Where its body isn't there yet, the connection can't live on.
   public func refuse(_ exchange: Exchange, _ problem: Problem) {
     exchange.isHeadOnly = exchange.head.method == .head
     exchange.answer(problem)
-    let route = exchange.findRoute()
-    finish(exchange, route?.name.taking(exchange.head.method) ?? route?.name ?? .none)
+    finish(exchange, exchange.routeName ?? exchange.findRoute()?.name ?? .none)
   }
 
   private func refusal(_ exchange: Exchange, _ access: AccessControl) -> Problem? {
     let route = exchange.findRoute()
-    let name = name(exchange)
+    let name = exchange.routeName
     if let name, name.isOpen(exchange.head) { return nil }
     do throws(AuthenticationFailure) {
       exchange.caller = try authenticate(exchange, access, name)

@@ -213,17 +213,14 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
     } catch {
       if let publish { services.publishes.give(publish) }
       refuse(error, ref: message.ref)
-      if !isRead { chargeUnread(bytes: text.count) }
+      if !isRead { admitUnread(bytes: text.count) }
     }
   }
 
   /// A message that can't be read costs a request: who sends such beyond that is cut off, as each is looked at in full.
-  private func chargeUnread(bytes: Int) {
-    var costs = RateCosts()
-    costs.bytes = UInt64(bytes)
-    costs.requests = 1
+  private func admitUnread(bytes: Int) {
     do throws(Problem) {
-      try charge(costs)
+      try admit(nil, bytes: bytes)
     } catch {
       perform(closing.close(.policy, now: now), reason: "too many messages that can't be read")
       follower.end(.refused)
@@ -231,18 +228,15 @@ final class WebSocketConnection: SocketDelegate, FollowerOwner, UpgradedConnecti
   }
 
   /// Throws if the agent, or the address, sends too much: the message is refused, and the connection lives.
-  private func admit(_ message: WebSocketMessage, bytes: Int) throws(Problem) {
+  /// - Parameter message: nil if it can't be read.
+  private func admit(_ message: WebSocketMessage?, bytes: Int) throws(Problem) {
     guard services.rates != nil else { return }
     var costs = RateCosts()
     costs.bytes = UInt64(bytes)
     switch message {
     case .publish: costs.publishes = 1
-    case .subscribe, .unsubscribe, .ping: costs.requests = 1
+    case .subscribe, .unsubscribe, .ping, nil: costs.requests = 1
     }
-    try charge(costs)
-  }
-
-  private func charge(_ costs: RateCosts) throws(Problem) {
     try services.admitMessage(costs, from: address, agent: credentialAgent, now: now)
   }
 

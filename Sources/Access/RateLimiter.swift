@@ -77,19 +77,15 @@ public final class RateLimiter: Sendable {
   /// A credential from this address was none. However many were: once it may fail again, it may.
   public func countFailure(of address: ClientAddress, now: UInt64) {
     guard settings.address.failures.isLimited else { return }
-    var costs = RateCosts()
-    costs.failures = 1
     let key = key(address)
-    addresses[part(key)].table.withLock { _ = $0.admit(key, costs, now: now) }
+    addresses[part(key)].table.withLock { _ = $0.admit(key, RateLimiter.oneFailure, now: now) }
   }
 
   /// Whether an address may try to authenticate: it hasn't failed too often.
   public func mayAuthenticate(_ address: ClientAddress, now: UInt64) -> RateVerdict {
     guard settings.address.failures.isLimited else { return RateVerdict() }
-    var costs = RateCosts()
-    costs.failures = 1
     let key = key(address)
-    return addresses[part(key)].table.withLock { $0.look(key, costs, now: now) }
+    return addresses[part(key)].table.withLock { $0.look(key, RateLimiter.oneFailure, now: now) }
   }
 
   /// Whether an agent, and an address, may append anything at all: for a batch, whose units are counted once it is read.
@@ -108,6 +104,12 @@ public final class RateLimiter: Sendable {
   private static let onePublish: RateCosts = {
     var costs = RateCosts()
     costs.publishes = 1
+    return costs
+  }()
+
+  private static let oneFailure: RateCosts = {
+    var costs = RateCosts()
+    costs.failures = 1
     return costs
   }()
 

@@ -69,20 +69,10 @@ struct Security {
     /// clients.
     private mutating func files(of wanted: TLSSettings) -> TLSFiles? {
       let bytesMax = SettingsLimits.fileBytesMax
-      let certificate = file(Schema.certificate, isSecret: false, bytesMax: bytesMax)
-      let key = file(Schema.privateKey, isSecret: true, bytesMax: bytesMax)
-      var authorities: CheckedFile?
-      if wanted.clientCA != nil {
-        authorities = file(Schema.clientCA, isSecret: false, bytesMax: bytesMax)
-        do throws(FileFault) {
-          try authorities?.requireUnchangeable()
-        } catch {
-          fault(Schema.clientCA, "\(error)")
-          return nil
-        }
-        guard authorities != nil else { return nil }
-      }
-      guard let certificate, let key else { return nil }
+      let certificate = file(Schema.certificate, bytesMax: bytesMax)
+      let key = file(Schema.privateKey, .isPrivate, bytesMax: bytesMax)
+      let authorities = file(Schema.clientCA, .isUnchangeable, bytesMax: bytesMax)
+      guard let certificate, let key, wanted.clientCA == nil || authorities != nil else { return nil }
       return TLSFiles(
         certificate: certificate.contents, key: key.contents, clientCA: authorities?.contents)
     }
@@ -118,7 +108,7 @@ struct Security {
 
     private mutating func tokens() -> TokenTable? {
       let bytesMax = CredentialLimits.tokenFileBytesMax
-      guard let file = file(Schema.tokenFile, isSecret: true, bytesMax: bytesMax) else { return nil }
+      guard let file = file(Schema.tokenFile, .isPrivate, bytesMax: bytesMax) else { return nil }
       do throws(TokenFileError) {
         defer { withExtendedLifetime(file) {} }
         return try TokenTable(parsing: file.contents.bytes)
@@ -130,7 +120,7 @@ struct Security {
 
     private mutating func verifier() -> JWTVerifier? {
       let bytesMax = CredentialLimits.keyFileBytesMax
-      guard let file = file(Schema.jwks, isSecret: false, bytesMax: bytesMax) else { return nil }
+      guard let file = file(Schema.jwks, bytesMax: bytesMax) else { return nil }
       let keys: KeySet
       do throws(KeySetError) {
         defer { withExtendedLifetime(file) {} }
@@ -177,13 +167,24 @@ struct Security {
 
     // MARK: Files
 
-    /// The file that a key names; nil, with a fault, if it can't be taken.
-    private mutating func file(_ key: Key<String?>, isSecret: Bool, bytesMax: Int) -> CheckedFile? {
+    /// What a file must be besides readable.
+    private enum Demand {
+      case nothing, isPrivate, isUnchangeable
+    }
+
+    /// The file that a key names; nil if it names none, or, with a fault, if it can't be taken.
+    private mutating func file(
+      _ key: Key<String?>, _ demand: Demand = .nothing, bytesMax: Int
+    ) -> CheckedFile? {
       guard let path = settings[key] else { return nil }
       do throws(FileFault) {
-        return isSecret
-          ? try CheckedFile.readPrivate(path, bytesMax: bytesMax)
-          : try CheckedFile.read(path, bytesMax: bytesMax)
+        let file = try CheckedFile.read(path, bytesMax: bytesMax)
+        switch demand {
+        case .nothing: break
+        case .isPrivate: try file.requirePrivate()
+        case .isUnchangeable: try file.requireUnchangeable()
+        }
+        return file
       } catch {
         fault(key, "\(error)")
         return nil

@@ -45,22 +45,29 @@ extension Schema {
     "limits.locks_per_agent_max", .integer(1...100_000), .integer(100), change: .reload,
     help: "Paths that one agent holds or waits for. At the limit: 429.")
   public static let inflightBytesMax = Key<Int>(
-    "limits.inflight_bytes_max", .integer(inflightBytesMin...(64 << 30)), .integer(256 << 20),
-    change: .reload,
+    "limits.inflight_bytes_max", .integer(inflightBytesMin...(64 << 30)),
+    .integer(inflightBytesStandard), change: .reload,
     help: "Bytes of bodies that are being gathered, all connections together. At the limit: 503.")
   public static let inflightBytesPerAddressMax = bytes(
-    "inflight_bytes_per_address_max", (256 << 20) / 2, standardText: "half of `inflight_bytes_max`",
+    "inflight_bytes_per_address_max", inflightBytesStandard / addressPart,
+    standardText: "half of `inflight_bytes_max`",
     """
     The same, of one address (IPv6: of a /64). 16777216 at least, unless set. Behind a proxy, where all have one address, \
     0 or `inflight_bytes_max`.
     """)
   public static let inflightBytesPerAgentMax = bytes(
-    "inflight_bytes_per_agent_max", (256 << 20) / 4, standardText: "a quarter of `inflight_bytes_max`",
+    "inflight_bytes_per_agent_max", inflightBytesStandard / agentPart,
+    standardText: "a quarter of `inflight_bytes_max`",
     "The same, of one agent. 16777216 at least, unless set.")
   /// One body, of the largest size.
   static let inflightBytesMin = 16 << 20
+  private static let inflightBytesStandard = 256 << 20
+  private static let addressPart = 2
+  private static let agentPart = 4
   /// What is a part of `inflightBytesMax` where nobody says otherwise, and which.
-  static let inflightParts = [(inflightBytesPerAddressMax, 2), (inflightBytesPerAgentMax, 4)]
+  static let inflightParts = [
+    (inflightBytesPerAddressMax, addressPart), (inflightBytesPerAgentMax, agentPart),
+  ]
   public static let answerBytesMax = bytes(
     "answer_bytes_max", 512 << 20,
     """

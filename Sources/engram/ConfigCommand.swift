@@ -12,8 +12,9 @@ struct ConfigCommand: ParsableCommand {
       abstract: "Print what a server would be run with, and where each value comes from.",
       discussion: """
         Takes the options, the environment and the file of `engram serve`, and reads what the file names: certificates, \
-        keys, tokens, and whether the audit can be written where it says. Prints TOML with secrets masked and exits with 0; or prints what is wrong, each with its file \
-        and line, and exits with 78 (64 if only the command line is wrong). Nothing is served or changed.
+        keys, tokens, and whether the audit can be written where it says. Prints TOML with secrets masked and exits \
+        with 0; or prints what is wrong, each with its file and line, and exits with 78 (64 if only the command line \
+        is wrong). Nothing is served or changed.
         """)
 
     @OptionGroup var options: ServerOptions

@@ -31,11 +31,11 @@ extension EventLoop {
       pthread_join(pthread_t(thread), nil)
       life = .joined
     }
-    let dropped = inbox.withLock { inbox in
+    // Let go of outside the lock: the last to hold something may post.
+    _ = inbox.withLock { inbox in
       defer { inbox = Inbox() }
       return inbox.work
     }
-    withExtendedLifetime(dropped) {}
   }
 
   private static let threadMain: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = {
